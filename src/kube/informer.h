@@ -1,0 +1,47 @@
+/* A local, always current copy of the objects of one resource, kept by list + watch, with handlers for changes.
+ *
+ * Watches are narrow: by namespace, labels and fields, and each object goes through `project` first, so that what nobody
+ * reads is not kept. 410 means list again; a broken watch is opened again with back-off (100 ms … 30 s, jitter). */
+#pragma once
+
+#include "kube/client.h"
+#include "kube/object.h"
+
+struct informer;
+
+struct informer_options {
+    const char *ns;
+    const char *label_selector;
+    const char *field_selector;
+    /* Drops fields in place before the object is kept; NULL: drops metadata.managedFields only. */
+    void (*project)(struct arena *a, struct json *obj);
+};
+
+/* old is NULL for an add, new is NULL for a delete; both are set for an update. Called in order on the informer's thread;
+ * must not block. Handlers get an add for everything that is already there when they are registered before start. */
+typedef void informer_handler(void *ctx, struct kube_object *old, struct kube_object *new);
+
+struct informer *informer_new(struct kube_client *c, const struct kube_resource *r, const struct informer_options *options);
+void informer_add_handler(struct informer *i, informer_handler *handler, void *ctx);   /* before start, at most 8 */
+int informer_start(struct informer *i, struct error **err);
+/* true once the first list is in the cache. */
+bool informer_synced(struct informer *i);
+/* Waits for it. -ERROR_TIMEOUT carries the last list error's text. */
+int informer_wait_synced(struct informer *i, int64_t timeout_ms, struct error **err);
+void informer_stop(struct informer *i);   /* joins; then informer_free */
+void informer_free(struct informer *i);
+const struct kube_resource *informer_resource(const struct informer *i);
+
+/* Reads: from any thread. Results are references to be unref'ed. */
+struct kube_object *informer_get(struct informer *i, const char *ns, const char *name);   /* NULL when absent */
+struct kube_object_list {
+    struct kube_object **items;   /* sorted by ns, then name */
+    size_t count;
+};
+void kube_object_list_done(struct kube_object_list *l);
+/* ns NULL: all. match NULL: all; else matching labels (selector.h). */
+struct selector;
+void informer_list(struct informer *i, const char *ns, const struct selector *match, struct kube_object_list *ret);
+/* Those whose controller ownerReference has this uid (indexed). */
+void informer_list_owned(struct informer *i, const char *owner_uid, struct kube_object_list *ret);
+size_t informer_count(struct informer *i);
