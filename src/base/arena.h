@@ -2,6 +2,8 @@
  * Not thread-safe: an arena belongs to one thread at a time. JSON values live in arenas (json/json.h). */
 #pragma once
 
+#include <stdarg.h>
+
 #include "base/macros.h"
 
 struct arena;
@@ -16,6 +18,7 @@ void *arena_zalloc(struct arena *a, size_t size) ATTR_NONNULL;
 char *arena_strdup(struct arena *a, const char *s);            /* NULL for NULL */
 char *arena_strndup(struct arena *a, const char *s, size_t len) ATTR_NONNULL;
 char *arena_printf(struct arena *a, const char *fmt, ...) ATTR_PRINTF(2, 3) ATTR_NONNULL;
+char *arena_vprintf(struct arena *a, const char *fmt, va_list ap) ATTR_PRINTF(2, 0) ATTR_NONNULL;
 
 DEFINE_CLEANUP(struct arena *, arena_free, arena_cleanup)
 #define AUTO_ARENA CLEANUP(arena_cleanup) struct arena *

@@ -21,7 +21,7 @@ struct process_spec {
 };
 #define PROCESS_SPEC_INIT { .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1 }
 
-/* Fails with the exec's own reason (ENOENT, EACCES …), found through a close-on-exec pipe. All other descriptors are
+/* Returns once the child runs its program, or with the reason why it does not (ENOENT, EACCES …). All other descriptors are
  * closed in the child. Signals are reset to default and unblocked. */
 int process_spawn(const struct process_spec *spec, pid_t *ret_pid, struct error **err);
 
