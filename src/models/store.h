@@ -1,5 +1,6 @@
-/* The model store of one machine: a directory of GGUF files, each with a small JSON record beside it
- * (NAME.json: file, sha256, bytes, source, time). `kaito models` fills it; the Workspace controller reads it. */
+/* The model store of one machine: a directory with NAME.gguf for each model, and beside it NAME.json, a record of where it
+ * came from and what its head says, so that looking a model up reads no weights. `kaito models` fills it; the Workspace
+ * controller reads it. A file put there by hand works too: without a record that fits its size and time it is read anew. */
 #pragma once
 
 #include "gguf/gguf.h"
@@ -10,16 +11,30 @@ struct model_entry {
     const char *path;          /* absolute, of the GGUF file */
     uint64_t bytes;
     const char *sha256;        /* hex; "" when unknown */
-    const char *source;        /* URL or the file it was imported from */
+    const char *source;        /* URL or the file it was imported from; "" when unknown */
     struct gguf_info info;
 };
 
 /* $KAITO_MODELS_DIR, else DATA_DIR/models. */
 char *model_store_dir(struct arena *a, const char *data_dir);
 
-/* -ERROR_NOT_FOUND: no such model, text says the command to run (`kaito models pull NAME`); -ERROR_INVALID: there, but
- * truncated or not GGUF, with the figures. Reads only the head of the file; cheap enough for each reconcile when cached by
- * (path, size, mtime), which this does. */
+/* Lower-case letters, digits, '.', '-' and '_', starting with a letter or digit, at most 200 bytes. */
+int model_name_check(const char *name, struct error **err);
+
+/* DIR/NAME.gguf and DIR/NAME.json */
+char *model_store_path(struct arena *a, const char *dir, const char *name);
+char *model_record_path(struct arena *a, const char *dir, const char *name);
+
+/* -ERROR_NOT_FOUND: no such model, the text says the command to run (`kaito models pull NAME`); -ERROR_INVALID: there, but
+ * truncated or not GGUF, with the figures. */
 int model_store_find(struct arena *a, const char *dir, const char *name, struct model_entry *ret, struct error **err);
-/* All of them, as an array of objects {name, file, bytes, sha256, source, architecture, contextLength, error}. */
+
+/* All of them by name, as an array of objects {name, file, bytes, sha256, source, architecture, quantization, contextLength,
+ * error}; `error` is there for files that cannot be used. */
 int model_store_list(struct arena *a, const char *dir, struct json **ret, struct error **err);
+
+/* Writes the record of DIR/NAME.gguf after looking at the file. Errors as model_store_find(). */
+int model_store_record(struct arena *a, const char *dir, const char *name, const char *sha256, const char *source,
+                       struct error **err);
+/* Removes model and record. -ERROR_NOT_FOUND. */
+int model_store_remove(struct arena *a, const char *dir, const char *name, struct error **err);
