@@ -538,6 +538,12 @@ void json_set(struct arena *a, struct json *obj, const char *key, struct json *v
         val_link_member(val(obj), val(json_new_string_n(a, key, len)), val(value));
 }
 
+void json_add(struct arena *a, struct json *obj, const char *key, size_t len, struct json *value)
+{
+    if (value && json_is_object(obj))
+        val_link_member(val(obj), val(json_new_string_n(a, key, len)), val(value));
+}
+
 void json_set_str(struct arena *a, struct json *obj, const char *key, const char *value)
 {
     if (value)

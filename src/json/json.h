@@ -67,8 +67,8 @@ struct json *json_find_path(const struct json *v, ...) ATTR_SENTINEL;
 #define json_find_int(v, otherwise, ...) json_int(json_find((v), __VA_ARGS__), (otherwise))
 #define json_find_bool(v, otherwise, ...) json_bool(json_find((v), __VA_ARGS__), (otherwise))
 
-/* Iterates an array or an object. The value just returned may be removed with json_iter_remove(); other changes of
- * the same container during the loop are not allowed.
+/* Iterates an array or an object. The value just returned may be removed with json_iter_remove() or replaced; other
+ * changes of the same container during the loop are not allowed.
  *
  *     JSON_FOREACH(it, containers) { it.value … }       (it.key is NULL in arrays) */
 struct json_iter {
@@ -98,6 +98,8 @@ struct json *json_clone(struct arena *a, const struct json *v);     /* deep; NUL
 
 /* Sets or replaces (in place) a member. A NULL value removes the key. */
 void json_set(struct arena *a, struct json *obj, const char *key, struct json *value);
+/* Adds a member whose key is known to be absent, without looking for it: for building large objects. */
+void json_add(struct arena *a, struct json *obj, const char *key, size_t len, struct json *value);
 void json_set_str(struct arena *a, struct json *obj, const char *key, const char *value); /* NULL value: no change */
 void json_set_int(struct arena *a, struct json *obj, const char *key, int64_t value);
 void json_set_bool(struct arena *a, struct json *obj, const char *key, bool value);
@@ -122,13 +124,14 @@ bool json_contains(const struct json *v, const struct json *subset);
 
 /* RFC 7396. Returns the result, which may share values with both; `target` may be changed. */
 struct json *json_merge_patch(struct arena *a, struct json *target, const struct json *patch);
-/* The merge patch that makes `to` out of `from`; NULL when they are equal. Shares nothing. */
+/* The merge patch that makes `to` out of `from`; NULL when they are equal, where a member that is null counts as absent.
+ * Shares nothing. */
 struct json *json_merge_diff(struct arena *a, const struct json *from, const struct json *to);
 
 /* RFC 6901. NULL when absent or malformed. "" is the whole. */
 struct json *json_pointer(const struct json *v, const char *pointer);
 
-/* RFC 6902: all operations; -ERROR_INVALID names the operation's index and why. */
+/* RFC 6902: all operations; -ERROR_INVALID names the operation's index and why. `target` stays as it was. */
 int json_patch(struct arena *a, struct json *target, const struct json *ops, struct json **ret, struct error **err);
 
 /* One line per difference, "spec.replicas: 1 → 2", at most max_lines of them; for people and test failures. */
