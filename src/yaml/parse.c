@@ -79,10 +79,15 @@ static void frame_add(struct reader *r, struct frame *f, const char *key, size_t
     }
 }
 
-/* As Go writes a float32 with %g: that is what Kubernetes makes of a key like 1.5. */
+/* The shortest text that reads back as the same float32, with an exponent from 1e6 on: that is what Kubernetes makes of
+ * a key like 1.5. */
 static char *float_key(struct arena *a, double d)
 {
     float f = (float)d;
+    if (isnan(f))
+        return arena_strdup(a, ".nan");
+    if (isinf(f))
+        return arena_strdup(a, f < 0 ? "-.inf" : ".inf");
     char text[32];
     int digits = 1;
     for (; digits <= 9; digits++) {
@@ -92,7 +97,7 @@ static char *float_key(struct arena *a, double d)
             break;
     }
     int exponent = atoi(strchr(text, 'e') + 1);
-    if (exponent < -4 || exponent >= 21)
+    if (exponent < -4 || exponent >= 6)
         return arena_strdup(a, text);
     return arena_printf(a, "%.*f", MAX(digits - 1 - exponent, 0), (double)f);
 }
@@ -270,12 +275,16 @@ static int resolved_value(struct reader *r, const struct scalar *s, const yaml_e
         *ret = json_new_int(r->arena, s->integer);
         break;
     case SCALAR_FLOAT:
-        *ret = new_number(r->arena, s->number);
+        *ret = expects_key(r) ? json_new_double(r->arena, s->number) : new_number(r->arena, s->number);
         break;
     case SCALAR_NOT_FINITE:
+        if (expects_key(r)) {
+            *ret = json_new_double(r->arena, s->number);
+            break;
+        }
         return fail(r, ERROR_INVALID, &e->start_mark, "JSON has no infinity and no NaN");
     case SCALAR_STRING:
-    case SCALAR_TIMESTAMP:
+    case SCALAR_AMBIGUOUS:
     case SCALAR_MERGE:
         *ret = json_new_string_n(r->arena, text, e->data.scalar.length);
         break;

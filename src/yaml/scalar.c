@@ -37,18 +37,18 @@ static const struct {
     { "off", { SCALAR_BOOL } },
     { "Off", { SCALAR_BOOL } },
     { "OFF", { SCALAR_BOOL } },
-    { ".nan", { SCALAR_NOT_FINITE } },
-    { ".NaN", { SCALAR_NOT_FINITE } },
-    { ".NAN", { SCALAR_NOT_FINITE } },
-    { ".inf", { SCALAR_NOT_FINITE } },
-    { ".Inf", { SCALAR_NOT_FINITE } },
-    { ".INF", { SCALAR_NOT_FINITE } },
-    { "+.inf", { SCALAR_NOT_FINITE } },
-    { "+.Inf", { SCALAR_NOT_FINITE } },
-    { "+.INF", { SCALAR_NOT_FINITE } },
-    { "-.inf", { SCALAR_NOT_FINITE } },
-    { "-.Inf", { SCALAR_NOT_FINITE } },
-    { "-.INF", { SCALAR_NOT_FINITE } },
+    { ".nan", { SCALAR_NOT_FINITE, .number = NAN } },
+    { ".NaN", { SCALAR_NOT_FINITE, .number = NAN } },
+    { ".NAN", { SCALAR_NOT_FINITE, .number = NAN } },
+    { ".inf", { SCALAR_NOT_FINITE, .number = INFINITY } },
+    { ".Inf", { SCALAR_NOT_FINITE, .number = INFINITY } },
+    { ".INF", { SCALAR_NOT_FINITE, .number = INFINITY } },
+    { "+.inf", { SCALAR_NOT_FINITE, .number = INFINITY } },
+    { "+.Inf", { SCALAR_NOT_FINITE, .number = INFINITY } },
+    { "+.INF", { SCALAR_NOT_FINITE, .number = INFINITY } },
+    { "-.inf", { SCALAR_NOT_FINITE, .number = -INFINITY } },
+    { "-.Inf", { SCALAR_NOT_FINITE, .number = -INFINITY } },
+    { "-.INF", { SCALAR_NOT_FINITE, .number = -INFINITY } },
     { "<<", { SCALAR_MERGE } },
 };
 
@@ -80,6 +80,27 @@ static bool looks_like_date(const char *s)
         return false;
     s += day;
     return *s == '\0' || ((*s == 'T' || *s == 't' || *s == ' ') && is_digit(s[1]));
+}
+
+/* "12:30:45.5", a number to the base 60 in YAML 1.1. */
+static bool looks_like_time(const char *s)
+{
+    if (*s == '-' || *s == '+')
+        s++;
+    if (!is_digit(*s))
+        return false;
+    s += strspn(s, "0123456789_");
+    if (*s != ':')
+        return false;
+    while (*s == ':') {
+        size_t digits = count_digits(s + 1);
+        if (digits < 1 || digits > 2 || (digits == 2 && s[1] > '5'))
+            return false;
+        s += 1 + digits;
+    }
+    if (*s == '.')
+        s += 1 + strspn(s + 1, "0123456789_");
+    return *s == '\0';
 }
 
 static int digit_of(char c)
@@ -178,8 +199,8 @@ struct scalar scalar_resolve(const char *s, size_t len)
         return number_of(text);
     if (!is_digit(text[0]) && text[0] != '-' && text[0] != '+')
         return string;
-    if (looks_like_date(text))
-        return (struct scalar){ SCALAR_TIMESTAMP };
+    if (looks_like_date(text) || looks_like_time(text))
+        return (struct scalar){ SCALAR_AMBIGUOUS };
     char *to = text;
     for (const char *from = text; *from; from++)
         if (*from != '_')

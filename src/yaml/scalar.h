@@ -10,7 +10,7 @@ enum scalar_kind {
     SCALAR_INT,
     SCALAR_FLOAT,
     SCALAR_NOT_FINITE, /* .inf, .nan: floats that JSON has no words for */
-    SCALAR_TIMESTAMP,  /* reads as a string; other readers of YAML see a date, so it is written in quotes */
+    SCALAR_AMBIGUOUS,  /* a string, where other readers of YAML see a date or a time; written in quotes */
     SCALAR_MERGE,      /* << */
 };
 

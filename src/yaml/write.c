@@ -100,12 +100,14 @@ static void put_single_quoted(struct buf *out, const char *s, size_t len)
 
 static void put_escaped_char(struct buf *out, uint32_t c)
 {
-    static const char named[][2] = { { '\0', '0' }, { '\a', 'a' },   { '\b', 'b' }, { '\t', 't' }, { '\n', 'n' }, { '\v', 'v' },
-                                     { '\f', 'f' }, { '\r', 'r' },   { 27, 'e' },   { '"', '"' },  { '\\', '\\' } };
+    static const struct {
+        uint32_t c;
+        char name;
+    } named[] = { { '\0', '0' }, { '\a', 'a' }, { '\b', 'b' },  { '\t', 't' },  { '\n', 'n' },    { '\v', 'v' },    { '\f', 'f' },
+                  { '\r', 'r' }, { 27, 'e' },   { '"', '"' },   { '\\', '\\' }, { 0x85, 'N' }, { 0x2028, 'L' }, { 0x2029, 'P' } };
     for (size_t i = 0; i < COUNT_OF(named); i++) {
-        if (c == (uint32_t)named[i][0]) {
-            buf_putc(out, '\\');
-            buf_putc(out, named[i][1]);
+        if (c == named[i].c) {
+            buf_printf(out, "\\%c", named[i].name);
             return;
         }
     }
