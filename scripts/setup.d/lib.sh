@@ -17,7 +17,7 @@ begin() {
 # the result depends on. The stamp is written last, so an interrupted step runs again; commands go on from what they find.
 # A second set-up that wants the same step waits for the first.
 step() {
-    local name=$1 key=$2 output=$3 text=$4 log=$deps/log/$1.log stamp=$deps/stamps/$1 start status=0
+    local name=$1 key=$2 output=$3 text=$4 log=$deps/log/$1.log stamp=$deps/stamps/$1 start job status=0
     shift 4
     if step_done; then return 0; fi
     exec 9> "$stamp.lock"
@@ -29,9 +29,15 @@ step() {
     rm -f "$stamp"
     if [ -t 1 ]; then printf '%s ...\r' "$text"; fi
     start=$SECONDS
-    # in the background, because `set -e` sleeps inside `if`, `&&` and `||`
-    (set -euo pipefail && "$@") > "$log" 2>&1 < /dev/null 9>&- &
-    wait $! || status=$?
+    # In the background, because `set -e` sleeps inside `if`, `&&` and `||`; in a process group of its own, so that all of
+    # it can be ended. It keeps the lock: should this script be killed, the next one waits for what is left of it.
+    set -m
+    (set -euo pipefail && "$@") > "$log" 2>&1 < /dev/null &
+    job=$!
+    set +m
+    trap 'kill -TERM -- "-$job" 2> /dev/null; wait "$job"; exit 130' HUP INT TERM
+    wait "$job" || status=$?
+    trap - HUP INT TERM
     if [ "$status" -eq 77 ]; then
         printf 'setup: %s: not on this machine: %s\n' "$text" "$(tail -n 1 "$log")" >&2
         exit 77

@@ -26,7 +26,7 @@ packages() {
 
 # packages_missing PACKAGE...: those that are not installed, on one line
 packages_missing() {
-    dpkg-query --show --showformat '${db:Status-Abbrev} ${Package}\n' "$@" 2> /dev/null |
+    { dpkg-query --show --showformat '${db:Status-Abbrev} ${Package}\n' "$@" 2> /dev/null || true; } |
         awk 'BEGIN { for (i = 1; i < ARGC; i++) want[i] = ARGV[i]; n = ARGC; ARGC = 1 }
              $1 == "ii" { have[$2] = 1 }
              END { for (i = 1; i < n; i++) if (!(want[i] in have)) printf "%s%s", sep++ ? " " : "", want[i] }' "$@"
