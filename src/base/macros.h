@@ -31,8 +31,16 @@
             free_fn(*p);                                                                           \
     }
 
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
+/* Each argument is evaluated once. */
+#define MIN(a, b) EXTREME_(<, a, b, __COUNTER__)
+#define MAX(a, b) EXTREME_(>, a, b, __COUNTER__)
+#define EXTREME_(op, a, b, n) EXTREME_NAMED_(op, a, b, n)
+#define EXTREME_NAMED_(op, a, b, n)                                                                \
+    ({                                                                                             \
+        __typeof__(1 ? (a) : (b)) extreme_a_##n = (a);                                             \
+        __typeof__(1 ? (a) : (b)) extreme_b_##n = (b);                                             \
+        extreme_a_##n op extreme_b_##n ? extreme_a_##n : extreme_b_##n;                            \
+    })
 
 #define KIB ((size_t)1024)
 #define MIB (1024 * KIB)
