@@ -1,9 +1,9 @@
-/* Blocks in a list, the newest first, each filled from its start. A block is twice as large as the one before up to
- * BLOCK_MAX, so that a small request costs one malloc and a large one few. What does not fit half a block gets a
- * block of its own behind the current one, which stays in use.
+/* Blocks in a list, the newest first, each filled from its start. A block is twice as large as the
+ * one before up to BLOCK_MAX, so that a small request costs one malloc and a large one few. What
+ * does not fit half a block gets a block of its own behind the current one, which stays in use.
  *
- * Under AddressSanitizer the unused part of each block is poisoned and a gap stays between neighbours, so that an
- * overrun inside an arena is found like one on the heap. */
+ * Under AddressSanitizer the unused part of each block is poisoned and a gap stays between
+ * neighbours, so that an overrun inside an arena is found like one on the heap. */
 #include "base/arena.h"
 
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-/* Clocks, and the time formats of Kubernetes. The calendar is the proleptic Gregorian one, computed here: libc's
- * functions look at the time zone and take locks. */
+/* Clocks, and the time formats of Kubernetes. The calendar is the proleptic Gregorian one, computed
+ * here: libc's functions look at the time zone and take locks. */
 #include "base/clock.h"
 
 #include <pthread.h>
@@ -91,11 +91,13 @@ static struct date_time date_time_of(int64_t wall_ns)
         rest += 86400;
         days--;
     }
-    days += DAYS_0000_TO_1970; /* int64 nanoseconds reach back to 1677 only: positive from here on */
+    days +=
+        DAYS_0000_TO_1970; /* int64 nanoseconds reach back to 1677 only: positive from here on */
     int64_t era = days / DAYS_PER_400Y;
     int64_t day_of_era = days % DAYS_PER_400Y;
     int64_t year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / (DAYS_PER_400Y - 1)) / 365;
+        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / (DAYS_PER_400Y - 1)) /
+        365;
     int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     int64_t month_from_march = (5 * day_of_year + 2) / 153;
     int month = (int)(month_from_march < 10 ? month_from_march + 3 : month_from_march - 9);
@@ -113,8 +115,8 @@ static struct date_time date_time_of(int64_t wall_ns)
 static void format(int64_t wall_ns, int digits, char out[TIME_RFC3339_SIZE])
 {
     struct date_time t = date_time_of(wall_ns);
-    int n = snprintf(out, TIME_RFC3339_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d", t.year % 10000, t.month % 100,
-                     t.day % 100, t.hour % 100, t.minute % 100, t.second % 100);
+    int n = snprintf(out, TIME_RFC3339_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d", t.year % 10000,
+                     t.month % 100, t.day % 100, t.hour % 100, t.minute % 100, t.second % 100);
     int64_t fraction = t.ns;
     for (int i = digits; i < 9; i++)
         fraction /= 10;
@@ -202,7 +204,8 @@ static bool take_offset(const char **s, int64_t *ret_seconds)
     int hours, minutes;
     if (!take_char(s, '-') && !take_char(s, '+'))
         return false;
-    if (!take_digits(s, 2, &hours) || !take_char(s, ':') || !take_digits(s, 2, &minutes) || hours > 23 || minutes > 59)
+    if (!take_digits(s, 2, &hours) || !take_char(s, ':') || !take_digits(s, 2, &minutes) ||
+        hours > 23 || minutes > 59)
         return false;
     *ret_seconds = sign * (hours * 3600 + minutes * 60);
     return true;
@@ -214,7 +217,8 @@ int time_parse_rfc3339(const char *s, int64_t *ret_wall_ns)
     int64_t offset;
     if (!s || !take_date_time(&s, &t) || !take_offset(&s, &offset) || *s != '\0')
         return -ERROR_INVALID;
-    int64_t seconds = days_from_date(t.year, t.month, t.day) * 86400 + t.hour * 3600 + t.minute * 60 + t.second - offset;
+    int64_t seconds = days_from_date(t.year, t.month, t.day) * 86400 + t.hour * 3600 +
+                      t.minute * 60 + t.second - offset;
     int64_t ns;
     if (__builtin_mul_overflow(seconds, NS_PER_S, &ns) || __builtin_add_overflow(ns, t.ns, &ns))
         return -ERROR_INVALID;
@@ -224,12 +228,14 @@ int time_parse_rfc3339(const char *s, int64_t *ret_wall_ns)
 
 /* ---- ages, with the thresholds of kubectl: two units while the smaller one still says something ---------------- */
 
-static void format_units(char out[TIME_RFC3339_SIZE], int64_t large, char large_unit, int64_t small, char small_unit)
+static void format_units(char out[TIME_RFC3339_SIZE], int64_t large, char large_unit, int64_t small,
+                         char small_unit)
 {
     if (small == 0)
         snprintf(out, TIME_RFC3339_SIZE, "%lld%c", (long long)large, large_unit);
     else
-        snprintf(out, TIME_RFC3339_SIZE, "%lld%c%lld%c", (long long)large, large_unit, (long long)small, small_unit);
+        snprintf(out, TIME_RFC3339_SIZE, "%lld%c%lld%c", (long long)large, large_unit,
+                 (long long)small, small_unit);
 }
 
 void time_format_age(int64_t age_ns, char out[TIME_RFC3339_SIZE])

@@ -23,7 +23,8 @@ static char *text_of(const char *fmt, va_list ap)
     return s;
 }
 
-/* Takes over `message`. An error that was there before is dropped, since two cannot be told apart by the caller. */
+/* Takes over `message`. An error that was there before is dropped, since two cannot be told apart
+ * by the caller. */
 static void error_put(struct error **err, enum error_code code, char *message)
 {
     struct error *e = NEW0(struct error);

@@ -77,7 +77,8 @@ static char *dir_of(const char *path)
     return slash == path ? mem_strdup("/") : mem_strndup(path, (size_t)(slash - path));
 }
 
-static int write_and_sync(int fd, const char *temp, const void *data, size_t len, unsigned mode, struct error **err)
+static int write_and_sync(int fd, const char *temp, const void *data, size_t len, unsigned mode,
+                          struct error **err)
 {
     if (fchmod(fd, mode) < 0)
         return error_set_errno(err, errno, "cannot set the mode of %s", temp);
@@ -89,7 +90,8 @@ static int write_and_sync(int fd, const char *temp, const void *data, size_t len
     return 0;
 }
 
-int file_write_atomic(const char *path, const void *data, size_t len, unsigned mode, struct error **err)
+int file_write_atomic(const char *path, const void *data, size_t len, unsigned mode,
+                      struct error **err)
 {
     AUTO_FREE char *dir = dir_of(path);
     AUTO_FREE char *temp = mem_printf("%s/.tmp-XXXXXX", dir);
@@ -103,7 +105,8 @@ int file_write_atomic(const char *path, const void *data, size_t len, unsigned m
         unlink(temp);
         return r;
     }
-    /* The rename is durable once the directory is. Some file systems cannot sync one; the file is right anyway. */
+    /* The rename is durable once the directory is. Some file systems cannot sync one; the file is
+     * right anyway. */
     AUTO_FD dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir_fd >= 0)
         fsync(dir_fd);
@@ -179,10 +182,12 @@ static int remove_entry(int dir_fd, const char *name, int depth, struct error **
         return error_set_errno(err, errno, "cannot remove %s", name);
     int unlink_errnum = errno;
     if (depth >= REMOVE_MAX_DEPTH)
-        return error_set(err, ERROR_TOO_LARGE, "%s: directories are nested deeper than %d", name, REMOVE_MAX_DEPTH);
+        return error_set(err, ERROR_TOO_LARGE, "%s: directories are nested deeper than %d", name,
+                         REMOVE_MAX_DEPTH);
     int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
-        return error_set_errno(err, errno == ENOTDIR ? unlink_errnum : errno, "cannot remove %s", name);
+        return error_set_errno(err, errno == ENOTDIR ? unlink_errnum : errno, "cannot remove %s",
+                               name);
     int r = remove_content(fd, name, depth + 1, err);
     if (r < 0)
         return r;

@@ -1,5 +1,5 @@
-/* Two passes over the same arguments: the first only checks, so that help shows the true defaults and a mistake leaves
- * every target as it was; the second stores. */
+/* Two passes over the same arguments: the first only checks, so that help shows the true defaults
+ * and a mistake leaves every target as it was; the second stores. */
 #include "base/flags.h"
 
 #include <errno.h>
@@ -104,7 +104,8 @@ static const char *const kind_words[] = {
     [FLAG_STRINGS] = "a string",
 };
 
-static int set_value(const struct parse *p, const struct flag *f, const char *spelled, const char *value)
+static int set_value(const struct parse *p, const struct flag *f, const char *spelled,
+                     const char *value)
 {
     bool b = false;
     int64_t n = 0;
@@ -128,8 +129,8 @@ static int set_value(const struct parse *p, const struct flag *f, const char *sp
         break;
     }
     if (r < 0)
-        return error_set(p->err, ERROR_INVALID, "invalid value \"%s\" for %s: expected %s", value, spelled,
-                         kind_words[f->kind]);
+        return error_set(p->err, ERROR_INVALID, "invalid value \"%s\" for %s: expected %s", value,
+                         spelled, kind_words[f->kind]);
     if (!p->store)
         return 0;
     switch (f->kind) {
@@ -177,8 +178,10 @@ static int unknown_flag(const struct parse *p, const char *name, size_t len)
         names[i] = p->set->flags[i].name;
     const char *near;
     if (len > 1 && str_nearest(given, names, count, &near, 1) == 1)
-        return error_set(p->err, ERROR_INVALID, "unknown flag --%s; did you mean --%s? (--help lists all)", given, near);
-    return error_set(p->err, ERROR_INVALID, "unknown flag %s%s (--help lists all)", len == 1 ? "-" : "--", given);
+        return error_set(p->err, ERROR_INVALID,
+                         "unknown flag --%s; did you mean --%s? (--help lists all)", given, near);
+    return error_set(p->err, ERROR_INVALID, "unknown flag %s%s (--help lists all)",
+                     len == 1 ? "-" : "--", given);
 }
 
 static int parse_flag(struct parse *p, const char *arg)
@@ -202,7 +205,8 @@ static int parse_flag(struct parse *p, const char *arg)
         value = "true";
     if (!value) {
         if (p->next >= p->argc)
-            return error_set(p->err, ERROR_INVALID, "%s needs a value: %s", spelled, kind_words[f->kind]);
+            return error_set(p->err, ERROR_INVALID, "%s needs a value: %s", spelled,
+                             kind_words[f->kind]);
         value = p->argv[p->next++];
     }
     return set_value(p, f, spelled, value);
@@ -232,14 +236,16 @@ static int parse_all(struct parse *p)
     return 0;
 }
 
-int flags_parse(const struct flag_set *set, int argc, char **argv, char ***ret_operands, size_t *ret_n,
-                struct error **err)
+int flags_parse(const struct flag_set *set, int argc, char **argv, char ***ret_operands,
+                size_t *ret_n, struct error **err)
 {
     struct parse check = { .set = set, .argc = argc, .argv = argv, .next = 1, .err = err };
     int r = parse_all(&check);
     if (r < 0)
         return r;
-    struct parse store = { .set = set, .argc = argc, .argv = argv, .next = 1, .store = true, .err = err };
+    struct parse store = {
+        .set = set, .argc = argc, .argv = argv, .next = 1, .store = true, .err = err
+    };
     store.operands = mem_array(NULL, (size_t)MAX(argc, 0) + 1, sizeof *store.operands);
     r = parse_all(&store);
     if (r < 0) {
@@ -263,8 +269,8 @@ static void put_duration(struct buf *b, int64_t ns)
     static const struct {
         int64_t ns;
         const char *name;
-    } units[] = { { 3600 * NS_PER_S, "h" }, { 60 * NS_PER_S, "m" }, { NS_PER_S, "s" }, { NS_PER_MS, "ms" },
-                  { 1000, "us" }, { 1, "ns" } };
+    } units[] = { { 3600 * NS_PER_S, "h" }, { 60 * NS_PER_S, "m" }, { NS_PER_S, "s" },
+                  { NS_PER_MS, "ms" },      { 1000, "us" },         { 1, "ns" } };
     if (ns < 0)
         buf_putc(b, '-');
     uint64_t left = ns < 0 ? 0 - (uint64_t)ns : (uint64_t)ns;

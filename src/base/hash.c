@@ -1,5 +1,6 @@
-/* SipHash-1-3 (Aumasson and Bernstein, "SipHash: a fast short-input PRF"): one round per word, three at the end. Hash
- * tables need resistance against flooding, not a MAC, and the reduced rounds are about twice as fast. */
+/* SipHash-1-3 (Aumasson and Bernstein, "SipHash: a fast short-input PRF"): one round per word,
+ * three at the end. Hash tables need resistance against flooding, not a MAC, and the reduced rounds
+ * are about twice as fast. */
 #include "base/hash.h"
 
 #include <pthread.h>

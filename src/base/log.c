@@ -1,5 +1,6 @@
-/* A line is built by the calling thread and handed out whole under the lock. Values are cut at VALUE_MAX: they carry
- * texts of others (a response body, the last words of a process), and a line has to stay a line. */
+/* A line is built by the calling thread and handed out whole under the lock. Values are cut at
+ * VALUE_MAX: they carry texts of others (a response body, the last words of a process), and a line
+ * has to stay a line. */
 #include "base/log.h"
 
 #include <errno.h>
@@ -42,7 +43,8 @@ bool log_enabled(enum log_level level)
     return (int)level >= __atomic_load_n(&logger.level, __ATOMIC_RELAXED);
 }
 
-/* A JSON string body. Bytes that are not UTF-8 become U+FFFD: a log line must not break its reader. */
+/* A JSON string body. Bytes that are not UTF-8 become U+FFFD: a log line must not break its reader.
+ */
 static void put_escaped(struct buf *b, const char *s, size_t len)
 {
     while (len > 0) {

@@ -1,6 +1,7 @@
-/* Entries lie in one array in insertion order; a table of positions, open-addressed with linear probing, finds them.
- * A deleted entry stays as a hole (key NULL) until the array is full: then the holes are closed and the table is built
- * again, larger if it must be. So deletion never moves an entry, and iteration survives it. */
+/* Entries lie in one array in insertion order; a table of positions, open-addressed with linear
+ * probing, finds them. A deleted entry stays as a hole (key NULL) until the array is full: then the
+ * holes are closed and the table is built again, larger if it must be. So deletion never moves an
+ * entry, and iteration survives it. */
 #include "base/map.h"
 
 #include <stdlib.h>
@@ -19,10 +20,11 @@ struct entry {
 struct map {
     void (*free_value)(void *value);
     struct entry *entries;
-    uint32_t *table; /* position + 1, 0 for free; a hole keeps its place so that probing goes on behind it */
+    uint32_t *table; /* position + 1, 0 for free; a hole keeps its place so that probing goes on
+                        behind it */
     size_t count;    /* used entries, holes included */
     size_t live;
-    size_t cap;      /* of entries; the table has twice as many places, a power of two */
+    size_t cap; /* of entries; the table has twice as many places, a power of two */
 };
 
 #define MIN_CAP 8

@@ -1,9 +1,11 @@
-/* Spawning without fork: the child runs on its own small stack in the parent's memory while the parent's thread stands
- * still (CLONE_VM | CLONE_VFORK), as posix_spawn does. Nothing is copied, so it takes the same time from a process with
- * gigabytes mapped; and the child can say what went wrong by writing into the parent's request.
+/* Spawning without fork: the child runs on its own small stack in the parent's memory while the
+ * parent's thread stands still (CLONE_VM | CLONE_VFORK), as posix_spawn does. Nothing is copied, so
+ * it takes the same time from a process with gigabytes mapped; and the child can say what went
+ * wrong by writing into the parent's request.
  *
- * The price: between clone and exec the child may only make system calls. No allocation, no locks, and none of libc's
- * set*id wrappers, which would ask the parent's other threads to change their ids too. */
+ * The price: between clone and exec the child may only make system calls. No allocation, no locks,
+ * and none of libc's set*id wrappers, which would ask the parent's other threads to change their
+ * ids too. */
 #include "base/process.h"
 
 #include <errno.h>
@@ -50,13 +52,15 @@ static void child_reset_signals(void)
 {
     struct sigaction action = { .sa_handler = SIG_DFL };
     for (int sig = 1; sig < NSIG; sig++)
-        sigaction(sig, &action, NULL); /* refuses KILL, STOP and libc's own: nothing to do about it */
+        sigaction(sig, &action,
+                  NULL); /* refuses KILL, STOP and libc's own: nothing to do about it */
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* A descriptor above the standard ones for what shall become `target`, so that no dup2 overwrites a source. */
+/* A descriptor above the standard ones for what shall become `target`, so that no dup2 overwrites a
+ * source. */
 static int child_source_fd(struct child *c, int fd, int target)
 {
     if (fd == FD_INHERIT)
@@ -68,7 +72,8 @@ static int child_source_fd(struct child *c, int fd, int target)
         copy = open("/dev/null", target == STDIN_FILENO ? O_RDONLY : O_WRONLY);
     if (copy >= 0 && copy < 3)
         copy = fcntl(copy, F_DUPFD, 3);
-    if (copy < 0 && !(fd == target && errno == EBADF)) /* inheriting a closed one leaves it closed */
+    if (copy < 0 &&
+        !(fd == target && errno == EBADF)) /* inheriting a closed one leaves it closed */
         child_fail(c, "cannot prepare the standard descriptors");
     return copy;
 }
@@ -86,7 +91,8 @@ static void child_set_fds(struct child *c)
     if (syscall(SYS_close_range, 3u, ~0u, 0u) == 0)
         return;
     struct rlimit limit; /* kernels before 5.9 */
-    rlim_t end = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 65536 ? limit.rlim_cur : 65536;
+    rlim_t end =
+        getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 65536 ? limit.rlim_cur : 65536;
     for (int fd = 3; fd < (int)end; fd++)
         close(fd);
 }
@@ -127,7 +133,8 @@ static int child_main(void *arg)
     child_fail(c, NULL);
 }
 
-/* The executable's path as execvp would find it; NULL when nothing fits (errno says why). free() it. */
+/* The executable's path as execvp would find it; NULL when nothing fits (errno says why). free()
+ * it. */
 static char *find_executable(const char *name)
 {
     if (strchr(name, '/'))
@@ -139,7 +146,8 @@ static char *find_executable(const char *name)
     while (path) {
         const char *end = strchrnul(path, ':');
         int len = (int)(end - path);
-        char *candidate = len > 0 ? mem_printf("%.*s/%s", len, path, name) : mem_printf("./%s", name);
+        char *candidate =
+            len > 0 ? mem_printf("%.*s/%s", len, path, name) : mem_printf("./%s", name);
         if (access(candidate, X_OK) == 0)
             return candidate;
         denied = denied || errno == EACCES;
@@ -152,7 +160,8 @@ static char *find_executable(const char *name)
 
 static pid_t clone_child(struct child *c)
 {
-    char *stack = mmap(NULL, CHILD_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    char *stack = mmap(NULL, CHILD_STACK, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     if (stack == MAP_FAILED)
         return -errno;
     /* No signal handler of ours may run in the child, which shares our memory. */
@@ -192,7 +201,8 @@ int process_start_time(pid_t pid, uint64_t *ret_ticks, struct error **err)
     snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
     AUTO_FREE char *text = NULL;
     int r = file_read(path, 4 * KIB, &text, NULL, NULL);
-    /* The second field is the name in parentheses, which may hold anything; the last parenthesis closes it. */
+    /* The second field is the name in parentheses, which may hold anything; the last parenthesis
+     * closes it. */
     char *at = r == 0 ? strrchr(text, ')') : NULL;
     if (!at || at[1] == '\0' || at[2] == '\0')
         return error_set(err, ERROR_NOT_FOUND, "there is no process %ld", (long)pid);

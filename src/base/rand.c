@@ -35,7 +35,8 @@ void rand_suffix(char *out, size_t len)
 {
     static const char alphabet[] = "bcdfghjklmnpqrstvwxz2456789";
     const unsigned count = sizeof alphabet - 1;
-    const unsigned usable = 256 - 256 % count; /* bytes from here on would favour the first letters */
+    const unsigned usable =
+        256 - 256 % count; /* bytes from here on would favour the first letters */
     size_t done = 0;
     while (done < len) {
         unsigned char bytes[32];

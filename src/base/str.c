@@ -255,8 +255,8 @@ int str_to_duration_ns(const char *s, int64_t *ret)
 
 /* ---- UTF-8 -------------------------------------------------------------------------------------------------------- */
 
-/* Length of the valid sequence at s, which has at least one byte; 0 when there is none (RFC 3629: no overlong forms,
- * no surrogates, nothing above U+10FFFF). */
+/* Length of the valid sequence at s, which has at least one byte; 0 when there is none (RFC 3629:
+ * no overlong forms, no surrogates, nothing above U+10FFFF). */
 static size_t utf8_sequence(const unsigned char *s, size_t len)
 {
     unsigned char c = s[0];
@@ -325,7 +325,8 @@ size_t str_distance(const char *a, const char *b, size_t bound)
     }
     if (len_b - len_a > bound)
         return bound + 1;
-    /* One row of the usual table, row[i] = distance between the first i of a and the first j of b. */
+    /* One row of the usual table, row[i] = distance between the first i of a and the first j of b.
+     */
     AUTO_FREE size_t *row = mem_array(NULL, len_a + 1, sizeof *row);
     for (size_t i = 0; i <= len_a; i++)
         row[i] = i;
@@ -371,7 +372,8 @@ static int near_compare(const void *x, const void *y)
     return a->order < b->order ? -1 : 1;
 }
 
-size_t str_nearest(const char *s, const char *const *candidates, size_t n, const char **ret, size_t max)
+size_t str_nearest(const char *s, const char *const *candidates, size_t n, const char **ret,
+                   size_t max)
 {
     if (str_empty(s) || n == 0 || max == 0)
         return 0;
@@ -383,7 +385,8 @@ size_t str_nearest(const char *s, const char *const *candidates, size_t n, const
         if (score > bound) {
             if (!contains_case(candidates[i], s))
                 continue;
-            score = bound + strlen(candidates[i]) - strlen(s); /* after all near misses, the shortest first */
+            score = bound + strlen(candidates[i]) -
+                    strlen(s); /* after all near misses, the shortest first */
         }
         found[count++] = (struct near){ candidates[i], score, i };
     }

@@ -33,5 +33,6 @@ size_t str_utf8_valid_len(const char *s, size_t len);
 
 /* Edit distance with an upper bound (returns bound + 1 when larger); ASCII case-insensitive. */
 size_t str_distance(const char *a, const char *b, size_t bound);
-/* The up to `max` candidates nearest to `s`, best first, distance at most half of its length or containing it. Returns the count. */
+/* The up to `max` candidates nearest to `s`, best first: those at a distance of at most half its length, then those that
+ * contain it. Returns the count. */
 size_t str_nearest(const char *s, const char *const *candidates, size_t n, const char **ret, size_t max);

@@ -12,7 +12,8 @@
 #define STACK_SIZE (512 * KIB)
 #endif
 
-int thread_start(pthread_t *ret, const char *name, void *(*fn)(void *arg), void *arg, struct error **err)
+int thread_start(pthread_t *ret, const char *name, void *(*fn)(void *arg), void *arg,
+                 struct error **err)
 {
     pthread_attr_t attr;
     pthread_attr_init(&attr);
@@ -54,6 +55,7 @@ bool cond_wait_until(pthread_cond_t *c, pthread_mutex_t *m, int64_t mono_ns)
 {
     if (mono_ns < 0)
         mono_ns = 0;
-    struct timespec until = { .tv_sec = (time_t)(mono_ns / NS_PER_S), .tv_nsec = (long)(mono_ns % NS_PER_S) };
+    struct timespec until = { .tv_sec = (time_t)(mono_ns / NS_PER_S),
+                              .tv_nsec = (long)(mono_ns % NS_PER_S) };
     return pthread_cond_timedwait(c, m, &until) != ETIMEDOUT;
 }

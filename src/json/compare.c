@@ -11,7 +11,8 @@ static bool equal_numbers(const struct json *x, const struct json *y)
         return val(x)->uni.i64 == val(y)->uni.i64;
     if (json_type(x) == JSON_DOUBLE && json_type(y) == JSON_DOUBLE)
         return val(x)->uni.f64 <= val(y)->uni.f64 && val(x)->uni.f64 >= val(y)->uni.f64;
-    /* 2^53 + 1 is not equal to the double 2^53, so the double has to be an integer, not the integer a double. */
+    /* 2^53 + 1 is not equal to the double 2^53, so the double has to be an integer, not the integer
+     * a double. */
     const struct json *n = json_type(x) == JSON_INT ? x : y, *d = n == x ? y : x;
     int64_t i = val(n)->uni.i64, otherwise = i == 0 ? 1 : 0;
     return json_int(d, otherwise) == i;
@@ -22,7 +23,8 @@ static bool equal_arrays(const struct json *x, const struct json *y)
     if (json_size(x) != json_size(y))
         return false;
     struct json_iter other = json_iter(y);
-    JSON_FOREACH(it, x) {
+    JSON_FOREACH(it, x)
+    {
         json_next(&other);
         if (!json_equal(it.value, other.value))
             return false;
@@ -36,7 +38,8 @@ static bool members_match(const struct json *whole, const struct json *part,
 {
     AUTO_MEMBER_INDEX ix;
     member_index_init(&ix, whole);
-    JSON_FOREACH(it, part) {
+    JSON_FOREACH(it, part)
+    {
         yyjson_mut_val *key = member_index_find(&ix, it.key, it.key_len);
         if (!key || !same(json_of(key->next), it.value))
             return false;
@@ -75,7 +78,8 @@ bool json_contains(const struct json *v, const struct json *subset)
 
 /* ---- merge patch -------------------------------------------------------------------------------------------------- */
 
-static void add_member(struct arena *a, struct json *obj, const char *key, size_t len, struct json *value)
+static void add_member(struct arena *a, struct json *obj, const char *key, size_t len,
+                       struct json *value)
 {
     val_link_member(val(obj), val_new_str(a, arena_strndup(a, key, len), len), val(value));
 }
@@ -87,8 +91,8 @@ static struct json *patch_value(struct arena *a, const struct json *patch)
         return json_clone(a, patch);
     struct json *obj = json_new_object(a);
     JSON_FOREACH(it, patch)
-        if (!json_is_null(it.value))
-            add_member(a, obj, it.key, it.key_len, patch_value(a, it.value));
+    if (!json_is_null(it.value))
+        add_member(a, obj, it.key, it.key_len, patch_value(a, it.value));
     return obj;
 }
 
@@ -97,7 +101,8 @@ static void merge_existing(struct arena *a, struct json *target, const struct js
 {
     AUTO_MEMBER_INDEX ix;
     member_index_init(&ix, patch);
-    JSON_FOREACH(it, target) {
+    JSON_FOREACH(it, target)
+    {
         yyjson_mut_val *patch_key = member_index_find(&ix, it.key, it.key_len);
         if (!patch_key)
             continue;
@@ -124,11 +129,13 @@ struct json *json_merge_patch(struct arena *a, struct json *target, const struct
         AUTO_MEMBER_INDEX ix;
         member_index_init(&ix, target);
         JSON_FOREACH(it, patch)
-            if (!json_is_null(it.value) && (old_size == 0 || !member_index_find(&ix, it.key, it.key_len)))
-                add_member(a, fresh, it.key, it.key_len, patch_value(a, it.value));
+        if (!json_is_null(it.value) &&
+            (old_size == 0 || !member_index_find(&ix, it.key, it.key_len)))
+            add_member(a, fresh, it.key, it.key_len, patch_value(a, it.value));
     }
     merge_existing(a, target, patch);
-    JSON_FOREACH(it, fresh) {
+    JSON_FOREACH(it, fresh)
+    {
         struct json *value = it.value;
         const char *key = it.key;
         size_t len = it.key_len;
@@ -138,16 +145,20 @@ struct json *json_merge_patch(struct arena *a, struct json *target, const struct
     return target;
 }
 
-/* A merge patch cannot set a member to null. Here such a member counts as absent, so that what a patch cannot bring
- * about is no difference, and a caller that patches until there is none comes to an end. */
+/* A merge patch cannot set a member to null. Here such a member counts as absent, so that what a
+ * patch cannot bring about is no difference, and a caller that patches until there is none comes to
+ * an end. */
 struct json *json_merge_diff(struct arena *a, const struct json *from, const struct json *to)
 {
     if (!json_is_object(from) || !json_is_object(to))
-        return json_equal(from, to) ? NULL : json_is_null(to) ? json_new_null(a) : patch_value(a, to);
+        return json_equal(from, to) ? NULL
+               : json_is_null(to)   ? json_new_null(a)
+                                    : patch_value(a, to);
     struct json *patch = NULL;
     AUTO_MEMBER_INDEX old;
     member_index_init(&old, from);
-    JSON_FOREACH(it, to) {
+    JSON_FOREACH(it, to)
+    {
         yyjson_mut_val *key = member_index_find(&old, it.key, it.key_len);
         struct json *change = json_merge_diff(a, key ? json_of(key->next) : NULL, it.value);
         if (!change)
@@ -157,7 +168,8 @@ struct json *json_merge_diff(struct arena *a, const struct json *from, const str
     }
     AUTO_MEMBER_INDEX new;
     member_index_init(&new, to);
-    JSON_FOREACH(it, from) {
+    JSON_FOREACH(it, from)
+    {
         if (member_index_find(&new, it.key, it.key_len))
             continue;
         patch = patch ? patch : json_new_object(a);
@@ -220,7 +232,8 @@ static void path_push_key(struct buf *path, const char *key, size_t len)
 
 static void describe(struct describer *d, const struct json *from, const struct json *to);
 
-static void describe_at(struct describer *d, size_t path_len, const struct json *from, const struct json *to)
+static void describe_at(struct describer *d, size_t path_len, const struct json *from,
+                        const struct json *to)
 {
     describe(d, from, to);
     d->path.len = path_len;
@@ -232,14 +245,16 @@ static void describe_objects(struct describer *d, const struct json *from, const
     size_t len = d->path.len;
     AUTO_MEMBER_INDEX new;
     member_index_init(&new, to);
-    JSON_FOREACH(it, from) {
+    JSON_FOREACH(it, from)
+    {
         yyjson_mut_val *key = member_index_find(&new, it.key, it.key_len);
         path_push_key(&d->path, it.key, it.key_len);
         describe_at(d, len, it.value, key ? json_of(key->next) : NULL);
     }
     AUTO_MEMBER_INDEX old;
     member_index_init(&old, from);
-    JSON_FOREACH(it, to) {
+    JSON_FOREACH(it, to)
+    {
         if (member_index_find(&old, it.key, it.key_len))
             continue;
         path_push_key(&d->path, it.key, it.key_len);
@@ -270,7 +285,8 @@ static void describe(struct describer *d, const struct json *from, const struct 
         put_line(d, from, to);
 }
 
-void json_describe_diff(const struct json *from, const struct json *to, size_t max_lines, struct buf *out)
+void json_describe_diff(const struct json *from, const struct json *to, size_t max_lines,
+                        struct buf *out)
 {
     struct describer d = { .out = out, .path = BUF_INIT(SIZE_MAX), .lines_left = max_lines };
     describe(&d, from, to);

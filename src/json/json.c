@@ -31,12 +31,14 @@ yyjson_mut_val *val_new_str(struct arena *a, const char *s, size_t len)
     return v;
 }
 
-/* A value in two places would tie two rings into one: better to stop here than to answer with a tangle. */
+/* A value in two places would tie two rings into one: better to stop here than to answer with a
+ * tangle. */
 static void must_be_free(const yyjson_mut_val *v)
 {
     if (!v->next)
         return;
-    static const char line[] = "kaito: a JSON value was put into a second place; it has to be cloned first\n";
+    static const char line[] =
+        "kaito: a JSON value was put into a second place; it has to be cloned first\n";
     ssize_t ignored = write(STDERR_FILENO, line, sizeof line - 1);
     (void)ignored;
     abort();
@@ -222,8 +224,9 @@ enum json_type json_type(const struct json *v)
 const char *json_type_name(enum json_type type)
 {
     static const char *const names[] = {
-        [JSON_NULL] = "null",     [JSON_BOOL] = "boolean", [JSON_INT] = "integer",  [JSON_DOUBLE] = "number",
-        [JSON_STRING] = "string", [JSON_ARRAY] = "array",  [JSON_OBJECT] = "object",
+        [JSON_NULL] = "null",     [JSON_BOOL] = "boolean",  [JSON_INT] = "integer",
+        [JSON_DOUBLE] = "number", [JSON_STRING] = "string", [JSON_ARRAY] = "array",
+        [JSON_OBJECT] = "object",
     };
     return (size_t)type < COUNT_OF(names) ? names[type] : "unknown";
 }
@@ -338,8 +341,8 @@ struct json *json_find_path(const struct json *v, ...)
 }
 
 /* ---- iterate ------------------------------------------------------------------------------------------------------
- * The iterator remembers the element (in objects the key) in front of the current one and steps over it only when the
- * next is asked for. So the current value may be taken out or replaced. */
+ * The iterator remembers the element (in objects the key) in front of the current one and steps
+ * over it only when the next is asked for. So the current value may be taken out or replaced. */
 
 enum { IT_CONTAINER, IT_BEFORE, IT_HAS_CURRENT, IT_LEFT };
 
@@ -455,7 +458,8 @@ struct json *json_new_string_n(struct arena *a, const char *s, size_t len)
 {
     if (!s)
         return NULL;
-    char *copy = str_utf8_valid_len(s, len) == len ? arena_strndup(a, s, len) : repair_utf8(a, s, len, &len);
+    char *copy =
+        str_utf8_valid_len(s, len) == len ? arena_strndup(a, s, len) : repair_utf8(a, s, len, &len);
     return json_of(val_new_str(a, copy, len));
 }
 
@@ -506,10 +510,13 @@ struct json *json_clone(struct arena *a, const struct json *v)
     } else if (val_is_container(val(v))) {
         val_set_tag(copy, val_type(val(v)), 0);
         copy->uni.ptr = NULL;
-        JSON_FOREACH(it, v) {
+        JSON_FOREACH(it, v)
+        {
             yyjson_mut_val *child = val(json_clone(a, it.value));
             if (it.key)
-                val_link_member(copy, val_new_str(a, arena_strndup(a, it.key, it.key_len), it.key_len), child);
+                val_link_member(copy,
+                                val_new_str(a, arena_strndup(a, it.key, it.key_len), it.key_len),
+                                child);
             else
                 val_link_element(copy, child);
         }
@@ -565,7 +572,8 @@ bool json_del(struct json *obj, const char *key)
     if (!json_is_object(obj) || !key)
         return false;
     size_t len = strlen(key);
-    JSON_FOREACH(it, obj) {
+    JSON_FOREACH(it, obj)
+    {
         if (it.key_len == len && memcmp(it.key, key, len) == 0) {
             json_iter_remove(&it);
             return true;
@@ -633,7 +641,7 @@ void json_clear(struct json *container)
 {
     /* Each value is freed of its ring, since it may go somewhere else. */
     JSON_FOREACH(it, container)
-        json_iter_remove(&it);
+    json_iter_remove(&it);
 }
 
 struct json *json_ensure_object(struct arena *a, struct json *obj, const char *key)
@@ -661,13 +669,16 @@ struct json *json_ensure_array(struct arena *a, struct json *obj, const char *ke
 typedef int compare_fn(const struct json *x, const struct json *y);
 
 /* Merge sort, bottom up; `spare` is as long as `items`. Returns the one that holds the result. */
-static yyjson_mut_val **merge_sort(yyjson_mut_val **items, yyjson_mut_val **spare, size_t n, compare_fn *compare)
+static yyjson_mut_val **merge_sort(yyjson_mut_val **items, yyjson_mut_val **spare, size_t n,
+                                   compare_fn *compare)
 {
     for (size_t width = 1; width < n; width *= 2) {
         for (size_t start = 0; start < n; start += 2 * width) {
-            size_t i = start, middle = MIN(start + width, n), j = middle, end = MIN(start + 2 * width, n);
+            size_t i = start, middle = MIN(start + width, n), j = middle,
+                   end = MIN(start + 2 * width, n);
             for (size_t out = start; out < end; out++) {
-                bool left = i < middle && (j >= end || compare(json_of(items[i]), json_of(items[j])) <= 0);
+                bool left =
+                    i < middle && (j >= end || compare(json_of(items[i]), json_of(items[j])) <= 0);
                 spare[out] = left ? items[i++] : items[j++];
             }
         }
@@ -685,7 +696,7 @@ void json_sort(struct json *arr, compare_fn *compare)
     size_t n = val_len(val(arr)), count = 0;
     AUTO_FREE yyjson_mut_val **items = mem_array(NULL, n * 2, sizeof *items);
     JSON_FOREACH(it, arr)
-        items[count++] = val(it.value);
+    items[count++] = val(it.value);
     yyjson_mut_val **sorted = merge_sort(items, items + n, n, compare);
     for (size_t i = 0; i < n; i++)
         sorted[i]->next = sorted[(i + 1) % n];

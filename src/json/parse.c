@@ -1,6 +1,6 @@
-/* Text to values. yyjson reads the text (its reader does not recurse) into its flat, immutable form in scratch memory;
- * one walk over that makes our values in the arena. The text itself is copied into the arena once, and the strings are
- * decoded there in place: the values point into it. */
+/* Text to values. yyjson reads the text (its reader does not recurse) into its flat, immutable form
+ * in scratch memory; one walk over that makes our values in the arena. The text itself is copied
+ * into the arena once, and the strings are decoded there in place: the values point into it. */
 #include "json/json.h"
 
 #include <stdlib.h>
@@ -49,14 +49,15 @@ static void report_duplicate(struct parser *p, const yyjson_mut_val *key)
         buf_append(&path, k->uni.str, val_len(k));
     }
     JSON_FOREACH(it, p->duplicates)
-        if (strcmp(json_string(it.value), buf_str(&path)) == 0)
-            return;
+    if (strcmp(json_string(it.value), buf_str(&path)) == 0)
+        return;
     json_append(p->duplicates, json_new_string_n(p->arena, buf_str(&path), path.len));
 }
 
-/* The value behind the later key goes to the place of the earlier one; `before` is the key in front of `later`. */
-static void drop_duplicate(struct parser *p, yyjson_mut_val *obj, yyjson_mut_val *earlier, yyjson_mut_val *before,
-                           yyjson_mut_val *later)
+/* The value behind the later key goes to the place of the earlier one; `before` is the key in front
+ * of `later`. */
+static void drop_duplicate(struct parser *p, yyjson_mut_val *obj, yyjson_mut_val *earlier,
+                           yyjson_mut_val *before, yyjson_mut_val *later)
 {
     report_duplicate(p, later);
     yyjson_mut_val *value = later->next, *after = value->next;
@@ -159,13 +160,15 @@ static void copy_scalar(yyjson_mut_val *to, const yyjson_val *from)
     to->tag = from->tag;
     to->uni = from->uni;
     /* Beyond int64 a number is a double, as in Go's readers of untyped objects. */
-    if ((from->tag & YYJSON_TAG_MASK) == (YYJSON_TYPE_NUM | YYJSON_SUBTYPE_UINT) && from->uni.u64 > INT64_MAX) {
+    if ((from->tag & YYJSON_TAG_MASK) == (YYJSON_TYPE_NUM | YYJSON_SUBTYPE_UINT) &&
+        from->uni.u64 > INT64_MAX) {
         val_set_tag(to, YYJSON_TYPE_NUM | YYJSON_SUBTYPE_REAL, 0);
         to->uni.f64 = (double)from->uni.u64;
     }
 }
 
-/* `from` has `count` values in document order, keys included. NULL when they are nested too deep. */
+/* `from` has `count` values in document order, keys included. NULL when they are nested too deep.
+ */
 static struct json *convert(struct parser *p, const yyjson_val *from, size_t count)
 {
     yyjson_mut_val *pool = arena_alloc(p->arena, count * sizeof *pool);
@@ -196,19 +199,21 @@ static struct json *convert(struct parser *p, const yyjson_val *from, size_t cou
 
 /* ---- parse -------------------------------------------------------------------------------------------------------- */
 
-static int syntax_error(const char *data, size_t len, const yyjson_read_err *why, struct error **err)
+static int syntax_error(const char *data, size_t len, const yyjson_read_err *why,
+                        struct error **err)
 {
     size_t line = 1, column = 1, character = 0;
     yyjson_locate_pos(data, len, why->pos, &line, &column, &character);
-    return error_set(err, ERROR_INVALID, "invalid JSON at byte %zu (line %zu, column %zu): %s", why->pos, line, column,
-                     why->msg);
+    return error_set(err, ERROR_INVALID, "invalid JSON at byte %zu (line %zu, column %zu): %s",
+                     why->pos, line, column, why->msg);
 }
 
-static int parse(struct arena *a, const char *data, size_t len, struct json **ret, struct json *duplicates,
-                 struct error **err)
+static int parse(struct arena *a, const char *data, size_t len, struct json **ret,
+                 struct json *duplicates, struct error **err)
 {
     if (!data || len == 0)
-        return error_set(err, ERROR_INVALID, "invalid JSON at byte 0 (line 1, column 1): the text is empty");
+        return error_set(err, ERROR_INVALID,
+                         "invalid JSON at byte 0 (line 1, column 1): the text is empty");
     char *text = arena_alloc(a, len + YYJSON_PADDING_SIZE);
     memcpy(text, data, len);
     memset(text + len, 0, YYJSON_PADDING_SIZE);
@@ -232,8 +237,8 @@ int json_parse(struct arena *a, const char *data, size_t len, struct json **ret,
     return parse(a, data, len, ret, NULL, err);
 }
 
-int json_parse_strict(struct arena *a, const char *data, size_t len, struct json **ret, struct json **ret_duplicates,
-                      struct error **err)
+int json_parse_strict(struct arena *a, const char *data, size_t len, struct json **ret,
+                      struct json **ret_duplicates, struct error **err)
 {
     struct json *duplicates = json_new_array(a);
     int r = parse(a, data, len, ret, duplicates, err);

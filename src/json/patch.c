@@ -1,4 +1,5 @@
-/* JSON Patch (RFC 6902). The operations work on a copy, so that a patch applies whole or not at all. */
+/* JSON Patch (RFC 6902). The operations work on a copy, so that a patch applies whole or not at
+ * all. */
 #include "json/json.h"
 
 #include <string.h>
@@ -18,13 +19,14 @@ struct patcher {
     struct error **err;
 };
 
-/* Where a pointer points: a member or element of `parent`, or the whole document (parent is NULL). */
+/* Where a pointer points: a member or element of `parent`, or the whole document (parent is NULL).
+ */
 struct place {
     struct json *parent;
     const char *token;
     size_t token_len;
-    size_t index;  /* in arrays; its size for "-" */
-    size_t depth;  /* steps from the root */
+    size_t index;       /* in arrays; its size for "-" */
+    size_t depth;       /* steps from the root */
     struct json *value; /* NULL when nothing is there */
 };
 
@@ -32,11 +34,13 @@ static int find_place(struct patcher *p, const char *pointer, struct place *ret)
 {
     *ret = (struct place){ .value = p->root };
     if (*pointer != '\0' && *pointer != '/')
-        return error_set(p->err, ERROR_INVALID, "the path \"%s\" does not begin with a slash", pointer);
+        return error_set(p->err, ERROR_INVALID, "the path \"%s\" does not begin with a slash",
+                         pointer);
     char *token = arena_alloc(p->arena, strlen(pointer) + 1);
     for (const char *at = pointer; *at == '/';) {
         if (!ret->value || !val_is_container(val(ret->value)))
-            return error_set(p->err, ERROR_INVALID, "there is nothing at \"%.*s\"", (int)(at - pointer), pointer);
+            return error_set(p->err, ERROR_INVALID, "there is nothing at \"%.*s\"",
+                             (int)(at - pointer), pointer);
         ret->parent = ret->value;
         ret->depth++;
         at++;
@@ -51,7 +55,8 @@ static int find_place(struct patcher *p, const char *pointer, struct place *ret)
         bool end = strcmp(token, "-") == 0;
         ret->index = json_size(ret->parent);
         if (!end && !pointer_index(token, ret->token_len, &ret->index))
-            return error_set(p->err, ERROR_INVALID, "\"%s\" in the path \"%s\" is no array index", token, pointer);
+            return error_set(p->err, ERROR_INVALID, "\"%s\" in the path \"%s\" is no array index",
+                             token, pointer);
         ret->value = end ? NULL : json_at(ret->parent, ret->index);
         token += ret->token_len + 1;
     }
@@ -70,7 +75,7 @@ static size_t depth_of(const struct json *v)
 {
     size_t deepest = 0;
     JSON_FOREACH(it, v)
-        deepest = MAX(deepest, depth_of(it.value));
+    deepest = MAX(deepest, depth_of(it.value));
     return v && val_is_container(val(v)) ? deepest + 1 : 0;
 }
 
@@ -81,14 +86,16 @@ static int place_put(struct patcher *p, const char *pointer, struct json *value)
     if (r < 0)
         return r;
     if (at.depth + depth_of(value) > JSON_MAX_DEPTH)
-        return error_set(p->err, ERROR_TOO_LARGE, "the result would be nested deeper than %d", JSON_MAX_DEPTH);
+        return error_set(p->err, ERROR_TOO_LARGE, "the result would be nested deeper than %d",
+                         JSON_MAX_DEPTH);
     if (!at.parent) {
         p->root = value;
         return 0;
     }
     if (json_is_array(at.parent)) {
         if (at.index > json_size(at.parent))
-            return error_set(p->err, ERROR_INVALID, "\"%s\" is behind the end of the array, which has %zu elements",
+            return error_set(p->err, ERROR_INVALID,
+                             "\"%s\" is behind the end of the array, which has %zu elements",
                              pointer, json_size(at.parent));
         json_insert(at.parent, at.index, value);
         return 0;
@@ -97,7 +104,8 @@ static int place_put(struct patcher *p, const char *pointer, struct json *value)
     if (key)
         val_replace_member(key, val(value));
     else
-        val_link_member(val(at.parent), val(json_new_string_n(p->arena, at.token, at.token_len)), val(value));
+        val_link_member(val(at.parent), val(json_new_string_n(p->arena, at.token, at.token_len)),
+                        val(value));
     return 0;
 }
 
@@ -142,7 +150,8 @@ static int op_replace(struct patcher *p, const struct op *op)
     if (!at.parent || json_is_object(at.parent))
         return place_put(p, op->path, json_clone(p->arena, op->value));
     if (at.depth + depth_of(op->value) > JSON_MAX_DEPTH)
-        return error_set(p->err, ERROR_TOO_LARGE, "the result would be nested deeper than %d", JSON_MAX_DEPTH);
+        return error_set(p->err, ERROR_TOO_LARGE, "the result would be nested deeper than %d",
+                         JSON_MAX_DEPTH);
     json_replace_at(at.parent, at.index, json_clone(p->arena, op->value));
     return 0;
 }
@@ -170,7 +179,8 @@ static int op_copy(struct patcher *p, const struct op *op)
     json_write(at.value, &text);
     p->copied += text.len;
     if (!buf_ok(&text))
-        return error_set(p->err, ERROR_TOO_LARGE, "the copies are larger than %zu bytes together", COPIED_MAX);
+        return error_set(p->err, ERROR_TOO_LARGE, "the copies are larger than %zu bytes together",
+                         COPIED_MAX);
     return place_put(p, op->path, json_clone(p->arena, at.value));
 }
 
@@ -189,12 +199,9 @@ static const struct op_kind {
     bool needs_from;
     bool needs_value;
 } op_kinds[] = {
-    { "add", op_add, .needs_value = true },
-    { "remove", op_remove },
-    { "replace", op_replace, .needs_value = true },
-    { "move", op_move, .needs_from = true },
-    { "copy", op_copy, .needs_from = true },
-    { "test", op_test, .needs_value = true },
+    { "add", op_add, .needs_value = true },         { "remove", op_remove },
+    { "replace", op_replace, .needs_value = true }, { "move", op_move, .needs_from = true },
+    { "copy", op_copy, .needs_from = true },        { "test", op_test, .needs_value = true },
 };
 
 /* NULL when it is absent, not a string, or has a NUL inside, behind which it would be cut. */
@@ -227,14 +234,16 @@ static int apply(struct patcher *p, const struct json *text)
     return kind->apply(p, &op);
 }
 
-int json_patch(struct arena *a, struct json *target, const struct json *ops, struct json **ret, struct error **err)
+int json_patch(struct arena *a, struct json *target, const struct json *ops, struct json **ret,
+               struct error **err)
 {
     if (!json_is_array(ops))
         return error_set(err, ERROR_INVALID, "a JSON patch is an array of operations");
     struct patcher p = { .arena = a, .root = json_clone(a, target), .err = err };
     if (!p.root)
         p.root = json_new_null(a);
-    JSON_FOREACH(it, ops) {
+    JSON_FOREACH(it, ops)
+    {
         int r = apply(&p, it.value);
         if (r < 0)
             return error_prefix(err, r, "operation %zu", it.index);

@@ -1,5 +1,5 @@
-/* A path is a list of steps. Evaluation goes depth first through the steps, each of which hands zero or more values to
- * the next; matches come out in document order. */
+/* A path is a list of steps. Evaluation goes depth first through the steps, each of which hands
+ * zero or more values to the next; matches come out in document order. */
 #include "json/path.h"
 
 #include <math.h>
@@ -13,7 +13,15 @@
 #define STEPS_MAX 64
 
 enum step_kind { STEP_KEY, STEP_INDEX, STEP_ALL, STEP_FILTER };
-enum compare { COMPARE_EXISTS, COMPARE_EQ, COMPARE_NE, COMPARE_LT, COMPARE_LE, COMPARE_GT, COMPARE_GE };
+enum compare {
+    COMPARE_EXISTS,
+    COMPARE_EQ,
+    COMPARE_NE,
+    COMPARE_LT,
+    COMPARE_LE,
+    COMPARE_GT,
+    COMPARE_GE
+};
 enum operand_kind { OPERAND_STRING, OPERAND_NUMBER, OPERAND_BOOL, OPERAND_NULL };
 
 struct operand {
@@ -26,7 +34,7 @@ struct operand {
 struct step {
     enum step_kind kind;
     char *key;
-    int64_t index; /* negative: from the end */
+    int64_t index;          /* negative: from the end */
     struct json_path *left; /* of a filter: what stands behind the @ */
     enum compare compare;
     struct operand right;
@@ -49,8 +57,8 @@ struct compiler {
 
 static int bad(struct compiler *c, const char *what)
 {
-    return error_set(c->err, ERROR_INVALID, "JSONPath \"%s\", character %zu: %s", c->text, (size_t)(c->at - c->text) + 1,
-                     what);
+    return error_set(c->err, ERROR_INVALID, "JSONPath \"%s\", character %zu: %s", c->text,
+                     (size_t)(c->at - c->text) + 1, what);
 }
 
 static char peek(const struct compiler *c)
@@ -99,8 +107,9 @@ static int take_quoted(struct compiler *c, char **ret)
     return 0;
 }
 
-/* A bare member name: up to the next dot or bracket, or in a filter up to its operator. A backslash takes the next
- * character as it is, which is how kubectl writes the dots of a label ("kubernetes\.io/hostname"). */
+/* A bare member name: up to the next dot or bracket, or in a filter up to its operator. A backslash
+ * takes the next character as it is, which is how kubectl writes the dots of a label
+ * ("kubernetes\.io/hostname"). */
 static int take_name(struct compiler *c, bool in_filter, char **ret)
 {
     AUTO_BUF b = BUF_INIT(TEXT_MAX);
@@ -228,7 +237,8 @@ static int take_steps(struct compiler *c, struct json_path *p, bool in_filter)
             continue;
         }
         c->at++;
-        if (peek(c) == '[' || (peek(c) == '\0' && p->count == 0)) /* ".[0]", and "." for the whole */
+        if (peek(c) == '[' ||
+            (peek(c) == '\0' && p->count == 0)) /* ".[0]", and "." for the whole */
             continue;
         struct step *s;
         r = add_step(c, p, &s);
@@ -244,8 +254,11 @@ int json_path_compile(const char *text, struct json_path **ret, struct error **e
 {
     size_t len = strlen(text);
     if (len > TEXT_MAX)
-        return error_set(err, ERROR_TOO_LARGE, "a JSONPath of %zu characters is too long (at most %d)", len, TEXT_MAX);
-    struct compiler c = { .text = text, .at = text, .end = text + len, .err = err, .steps_left = STEPS_MAX };
+        return error_set(err, ERROR_TOO_LARGE,
+                         "a JSONPath of %zu characters is too long (at most %d)", len, TEXT_MAX);
+    struct compiler c = {
+        .text = text, .at = text, .end = text + len, .err = err, .steps_left = STEPS_MAX
+    };
     if (len >= 2 && text[0] == '{' && text[len - 1] == '}') {
         c.at++;
         c.end--;
@@ -327,7 +340,8 @@ static bool filter_fits(const struct step *s, const struct json *v)
     return s->compare == COMPARE_EXISTS || compare_fits(left, s->compare, &s->right);
 }
 
-static bool walk(const struct json_path *p, size_t step, const struct json *v, visit_fn *visit, void *ctx)
+static bool walk(const struct json_path *p, size_t step, const struct json *v, visit_fn *visit,
+                 void *ctx)
 {
     if (!v)
         return true;
@@ -343,7 +357,8 @@ static bool walk(const struct json_path *p, size_t step, const struct json *v, v
     }
     case STEP_ALL:
     case STEP_FILTER:
-        JSON_FOREACH(it, v) {
+        JSON_FOREACH(it, v)
+        {
             if (s->kind == STEP_FILTER && !filter_fits(s, it.value))
                 continue;
             if (!walk(p, step + 1, it.value, visit, ctx))

@@ -1,16 +1,18 @@
 /* What the files of this folder share: the layout of a value. Nobody outside includes it.
  *
- * A value is a yyjson_mut_val: a tag (type, subtype, length or count), a payload, and the link to its next sibling.
- * The elements of a container form a ring, and the container points to the last of them, so that appending and
- * walking from the first are both cheap. An object's ring alternates key, value, key, value; the container points to
- * the last key. A value outside of any container has no next sibling: that is how a second parent is noticed. */
+ * A value is a yyjson_mut_val: a tag (type, subtype, length or count), a payload, and the link to
+ * its next sibling. The elements of a container form a ring, and the container points to the last
+ * of them, so that appending and walking from the first are both cheap. An object's ring alternates
+ * key, value, key, value; the container points to the last key. A value outside of any container
+ * has no next sibling: that is how a second parent is noticed. */
 #pragma once
 
 #include <yyjson.h>
 
 #include "json/json.h"
 
-/* A key is unique within its object; strings are valid UTF-8; integers are SINT or UINT and fit int64. */
+/* A key is unique within its object; strings are valid UTF-8; integers are SINT or UINT and fit
+ * int64. */
 static inline yyjson_mut_val *val(const struct json *v)
 {
     return (yyjson_mut_val *)(uintptr_t)v;
@@ -59,7 +61,8 @@ static inline bool val_str_eq(const yyjson_mut_val *v, const char *s, size_t len
 yyjson_mut_val *val_new(struct arena *a);
 /* A string value whose bytes are in the arena already and are valid UTF-8. */
 yyjson_mut_val *val_new_str(struct arena *a, const char *s, size_t len);
-/* Links key and value (which must have no parent) at the end of an object. The key must not be there yet. */
+/* Links key and value (which must have no parent) at the end of an object. The key must not be
+ * there yet. */
 void val_link_member(yyjson_mut_val *obj, yyjson_mut_val *key, yyjson_mut_val *value);
 void val_link_element(yyjson_mut_val *arr, yyjson_mut_val *value);
 /* The key of a member, NULL when absent. */
@@ -75,9 +78,9 @@ int val_key_compare(const yyjson_mut_val *x, const yyjson_mut_val *y);
 
 /* ---- look-up of many members -------------------------------------------------------------------------------------- */
 
-/* Finds the members of one object by those of another. Both mostly have the same order, so the key behind the last hit
- * is tried first; when that fails in a large object, a table is made, so that no input makes it quadratic.
- * The object's keys must not be removed meanwhile. */
+/* Finds the members of one object by those of another. Both mostly have the same order, so the key
+ * behind the last hit is tried first; when that fails in a large object, a table is made, so that
+ * no input makes it quadratic. The object's keys must not be removed meanwhile. */
 struct member_index {
     yyjson_mut_val *obj;
     yyjson_mut_val *hint; /* the key to try first */

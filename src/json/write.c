@@ -1,4 +1,5 @@
-/* Values to text. Recursion is as deep as the value, which JSON_MAX_DEPTH bounds where values come from outside. */
+/* Values to text. Recursion is as deep as the value, which JSON_MAX_DEPTH bounds where values come
+ * from outside. */
 #include "json/json.h"
 
 #include <math.h>
@@ -19,16 +20,19 @@ static const char hex[] = "0123456789abcdef";
 
 /* ---- strings ------------------------------------------------------------------------------------------------------ */
 
-/* What to do with a byte: 0, it stands for itself; 1, \u00XX; 2, it may begin a line separator; else its short escape. */
-#define CONTROL_ESCAPES                                                                                                \
-    [0x00 ... 0x07] = 1, ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', [0x0b] = 1, ['\f'] = 'f', ['\r'] = 'r',              \
-    [0x0e ... 0x1f] = 1, ['"'] = '"', ['\\'] = '\\'
+/* What to do with a byte: 0, it stands for itself; 1, \u00XX; 2, it may begin a line separator;
+ * else its short escape. */
+#define CONTROL_ESCAPES                                                                            \
+    [0x00 ... 0x07] = 1, ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', [0x0b] = 1, ['\f'] = 'f',       \
+              ['\r'] = 'r', [0x0e ... 0x1f] = 1, ['"'] = '"', ['\\'] = '\\'
 
 static const unsigned char plain_escape[256] = { CONTROL_ESCAPES };
 
-/* Go's encoder also escapes what could end a script in HTML, and the two line separators of JavaScript (U+2028 and
- * U+2029, E2 80 A8 and A9). */
-static const unsigned char canonical_escape[256] = { CONTROL_ESCAPES, ['<'] = 1, ['>'] = 1, ['&'] = 1, [0xe2] = 2 };
+/* Go's encoder also escapes what could end a script in HTML, and the two line separators of
+ * JavaScript (U+2028 and U+2029, E2 80 A8 and A9). */
+static const unsigned char canonical_escape[256] = {
+    CONTROL_ESCAPES, ['<'] = 1, ['>'] = 1, ['&'] = 1, [0xe2] = 2
+};
 
 static void put_string(const struct writer *w, const yyjson_mut_val *v)
 {
@@ -41,7 +45,8 @@ static void put_string(const struct writer *w, const yyjson_mut_val *v)
         if (how == 0)
             continue;
         if (how == 2) {
-            bool separator = len - i >= 3 && (unsigned char)s[i + 1] == 0x80 && ((unsigned char)s[i + 2] & 0xfe) == 0xa8;
+            bool separator = len - i >= 3 && (unsigned char)s[i + 1] == 0x80 &&
+                             ((unsigned char)s[i + 2] & 0xfe) == 0xa8;
             if (!separator)
                 continue;
             buf_append(w->out, s + from, i - from);
@@ -74,7 +79,8 @@ static void put_int(struct buf *out, int64_t n)
     buf_append(out, p, (size_t)(text + sizeof text - p));
 }
 
-/* The shortest digits that read back as d (> 0), and the exponent such that d = 0.DIGITS * 10^exponent. */
+/* The shortest digits that read back as d (> 0), and the exponent such that d = 0.DIGITS *
+ * 10^exponent. */
 static size_t shortest_digits(double d, char digits[32], int *ret_exponent)
 {
     char text[64], pool[512];
@@ -105,7 +111,7 @@ static size_t shortest_digits(double d, char digits[32], int *ret_exponent)
         point += !after_point;
     }
     if (*p)
-        point += atoi(p + 1);
+        point += (int)strtol(p + 1, NULL, 10);
     while (n > 1 && digits[n - 1] == '0')
         n--;
     *ret_exponent = point;
@@ -178,7 +184,8 @@ static int compare_key_slots(const void *x, const void *y)
     return val_key_compare(*(yyjson_mut_val *const *)x, *(yyjson_mut_val *const *)y);
 }
 
-static void put_sorted_members(const struct writer *w, const yyjson_mut_val *first, size_t n, unsigned level)
+static void put_sorted_members(const struct writer *w, const yyjson_mut_val *first, size_t n,
+                               unsigned level)
 {
     AUTO_FREE const yyjson_mut_val **keys = mem_array(NULL, n, sizeof *keys);
     for (size_t i = 0; i < n; i++, first = first->next->next)

@@ -1,6 +1,6 @@
-/* libyaml's events to values, with a stack of open collections instead of recursion. An alias is replaced by a copy of
- * what its anchor names; each anchor knows how many values and bytes a copy takes, so that the caps are checked before
- * the copy is made. */
+/* libyaml's events to values, with a stack of open collections instead of recursion. An alias is
+ * replaced by a copy of what its anchor names; each anchor knows how many values and bytes a copy
+ * takes, so that the caps are checked before the copy is made. */
 #include "yaml/yaml.h"
 
 #include <math.h>
@@ -29,14 +29,14 @@ struct anchor {
 
 struct frame {
     struct json *container;
-    char *anchor;          /* NULL when it has none */
-    size_t values_before;  /* counters when it was opened */
+    char *anchor;         /* NULL when it has none */
+    size_t values_before; /* counters when it was opened */
     size_t bytes_before;
-    char *key;             /* of the member whose value comes next */
+    char *key; /* of the member whose value comes next */
     size_t key_len;
     bool key_is_merge;
-    struct json *merges;   /* mappings to be merged in, the first has precedence; NULL when none */
-    struct map *keys;      /* once the mapping is large */
+    struct json *merges; /* mappings to be merged in, the first has precedence; NULL when none */
+    struct map *keys;    /* once the mapping is large */
 };
 
 struct reader {
@@ -63,11 +63,14 @@ static int fail(struct reader *r, enum error_code code, const yaml_mark_t *at, c
 
 static bool frame_has_key(const struct frame *f, const char *key, size_t len)
 {
-    return f->keys ? map_get_n(f->keys, key, len) != NULL : json_get_n(f->container, key, len) != NULL;
+    return f->keys ? map_get_n(f->keys, key, len) != NULL
+                   : json_get_n(f->container, key, len) != NULL;
 }
 
-/* Keys with a NUL inside are cut in the table, as its keys are strings; yaml_parse refuses them beforehand. */
-static void frame_add(struct reader *r, struct frame *f, const char *key, size_t len, struct json *value)
+/* Keys with a NUL inside are cut in the table, as its keys are strings; yaml_parse refuses them
+ * beforehand. */
+static void frame_add(struct reader *r, struct frame *f, const char *key, size_t len,
+                      struct json *value)
 {
     json_add(r->arena, f->container, key, len, value);
     if (f->keys) {
@@ -75,12 +78,12 @@ static void frame_add(struct reader *r, struct frame *f, const char *key, size_t
     } else if (json_size(f->container) > SCAN_UP_TO) {
         f->keys = map_new(NULL);
         JSON_FOREACH(it, f->container)
-            map_set(f->keys, it.key, it.value);
+        map_set(f->keys, it.key, it.value);
     }
 }
 
-/* The shortest text that reads back as the same float32, with an exponent from 1e6 on: that is what Kubernetes makes of
- * a key like 1.5. */
+/* The shortest text that reads back as the same float32, with an exponent from 1e6 on: that is what
+ * Kubernetes makes of a key like 1.5. */
 static char *float_key(struct arena *a, double d)
 {
     float f = (float)d;
@@ -96,10 +99,10 @@ static char *float_key(struct arena *a, double d)
         if (back >= f && back <= f)
             break;
     }
-    int exponent = atoi(strchr(text, 'e') + 1);
+    long exponent = strtol(strchr(text, 'e') + 1, NULL, 10);
     if (exponent < -4 || exponent >= 6)
         return arena_strdup(a, text);
-    return arena_printf(a, "%.*f", MAX(digits - 1 - exponent, 0), (double)f);
+    return arena_printf(a, "%.*f", (int)MAX(digits - 1 - exponent, 0), (double)f);
 }
 
 /* What a value is called as a key. NULL when it cannot be one. */
@@ -154,7 +157,8 @@ static int add_merge(struct reader *r, struct frame *f, struct json *v, const ya
         return 0;
     }
     bool good = json_is_array(v);
-    JSON_FOREACH(it, v) {
+    JSON_FOREACH(it, v)
+    {
         struct json *source = it.value;
         good = good && json_is_object(source);
         json_iter_remove(&it);
@@ -166,8 +170,10 @@ static int add_merge(struct reader *r, struct frame *f, struct json *v, const ya
 /* A key of the mapping itself wins, then that of the first source. */
 static void apply_merges(struct reader *r, struct frame *f)
 {
-    JSON_FOREACH(source, f->merges) {
-        JSON_FOREACH(it, source.value) {
+    JSON_FOREACH(source, f->merges)
+    {
+        JSON_FOREACH(it, source.value)
+        {
             if (frame_has_key(f, it.key, it.key_len))
                 continue;
             struct json *value = it.value;
@@ -221,7 +227,8 @@ static bool expects_key(const struct reader *r)
 }
 
 /* A copy for which the caps have room. */
-static int copy_value(struct reader *r, const struct anchor *of, const yaml_mark_t *at, struct json **ret)
+static int copy_value(struct reader *r, const struct anchor *of, const yaml_mark_t *at,
+                      struct json **ret)
 {
     int rc = count_values(r, of->values, at);
     if (rc < 0)
@@ -233,8 +240,8 @@ static int copy_value(struct reader *r, const struct anchor *of, const yaml_mark
     return 0;
 }
 
-/* The value of an anchor is the one in the tree. Only below a merge key, where mappings are taken apart later, it is a
- * copy. */
+/* The value of an anchor is the one in the tree. Only below a merge key, where mappings are taken
+ * apart later, it is a copy. */
 static int remember(struct reader *r, const char *name, struct anchor anchor, const yaml_mark_t *at)
 {
     for (size_t i = 0; i < r->depth; i++) {
@@ -253,7 +260,8 @@ static int remember(struct reader *r, const char *name, struct anchor anchor, co
     return 0;
 }
 
-/* Doubles with an integral value are integers to whoever reads the JSON that Kubernetes makes of YAML. */
+/* Doubles with an integral value are integers to whoever reads the JSON that Kubernetes makes of
+ * YAML. */
 static struct json *new_number(struct arena *a, double d)
 {
     if (fabs(d) < 0x1p53 && floor(d) >= d)
@@ -261,7 +269,8 @@ static struct json *new_number(struct arena *a, double d)
     return json_new_double(a, d);
 }
 
-static int resolved_value(struct reader *r, const struct scalar *s, const yaml_event_t *e, struct json **ret)
+static int resolved_value(struct reader *r, const struct scalar *s, const yaml_event_t *e,
+                          struct json **ret)
 {
     const char *text = (const char *)e->data.scalar.value;
     switch (s->kind) {
@@ -275,7 +284,8 @@ static int resolved_value(struct reader *r, const struct scalar *s, const yaml_e
         *ret = json_new_int(r->arena, s->integer);
         break;
     case SCALAR_FLOAT:
-        *ret = expects_key(r) ? json_new_double(r->arena, s->number) : new_number(r->arena, s->number);
+        *ret =
+            expects_key(r) ? json_new_double(r->arena, s->number) : new_number(r->arena, s->number);
         break;
     case SCALAR_NOT_FINITE:
         if (expects_key(r)) {
@@ -358,7 +368,8 @@ static int on_alias(struct reader *r, const yaml_event_t *e)
     const char *name = (const char *)e->data.alias.anchor;
     for (size_t i = 0; i < r->depth; i++) {
         if (r->stack[i].anchor && strcmp(r->stack[i].anchor, name) == 0) {
-            AUTO_FREE char *what = mem_printf("the value of the anchor \"%s\" contains itself", name);
+            AUTO_FREE char *what =
+                mem_printf("the value of the anchor \"%s\" contains itself", name);
             return fail(r, ERROR_INVALID, &e->start_mark, what);
         }
     }
@@ -374,13 +385,15 @@ static int on_alias(struct reader *r, const yaml_event_t *e)
 
 /* ---- collections -------------------------------------------------------------------------------------------------- */
 
-static int on_start(struct reader *r, const yaml_event_t *e, struct json *container, const char *anchor)
+static int on_start(struct reader *r, const yaml_event_t *e, struct json *container,
+                    const char *anchor)
 {
     int rc = count_values(r, 1, &e->start_mark);
     if (rc < 0)
         return rc;
     if (expects_key(r))
-        return fail(r, ERROR_INVALID, &e->start_mark, "a key must be a string, a number or a boolean");
+        return fail(r, ERROR_INVALID, &e->start_mark,
+                    "a key must be a string, a number or a boolean");
     if (r->depth == r->limits.max_depth) {
         AUTO_FREE char *what = mem_printf("the nesting is deeper than %zu", r->limits.max_depth);
         return fail(r, ERROR_TOO_LARGE, &e->start_mark, what);
@@ -407,7 +420,8 @@ static int on_end(struct reader *r, const yaml_event_t *e)
     frame_done(f);
     r->depth--;
     if (f->anchor) {
-        struct anchor anchor = { f->container, r->values - f->values_before, arena_used(r->arena) - f->bytes_before };
+        struct anchor anchor = { f->container, r->values - f->values_before,
+                                 arena_used(r->arena) - f->bytes_before };
         int rc = remember(r, f->anchor, anchor, &e->start_mark);
         if (rc < 0)
             return rc;
@@ -422,7 +436,8 @@ static int on_document_end(struct reader *r, const yaml_event_t *e)
     if (json_is_null(root))
         return 0;
     if (r->n_documents == r->limits.max_documents) {
-        AUTO_FREE char *what = mem_printf("there are more than %zu documents", r->limits.max_documents);
+        AUTO_FREE char *what =
+            mem_printf("there are more than %zu documents", r->limits.max_documents);
         return fail(r, ERROR_TOO_LARGE, &e->start_mark, what);
     }
     r->n_documents++;
@@ -438,9 +453,11 @@ static int on_event(struct reader *r, const yaml_event_t *e)
     case YAML_ALIAS_EVENT:
         return on_alias(r, e);
     case YAML_SEQUENCE_START_EVENT:
-        return on_start(r, e, json_new_array(r->arena), (const char *)e->data.sequence_start.anchor);
+        return on_start(r, e, json_new_array(r->arena),
+                        (const char *)e->data.sequence_start.anchor);
     case YAML_MAPPING_START_EVENT:
-        return on_start(r, e, json_new_object(r->arena), (const char *)e->data.mapping_start.anchor);
+        return on_start(r, e, json_new_object(r->arena),
+                        (const char *)e->data.mapping_start.anchor);
     case YAML_SEQUENCE_END_EVENT:
     case YAML_MAPPING_END_EVENT:
         return on_end(r, e);
@@ -462,7 +479,8 @@ static int syntax_error(struct reader *r, const char *data, size_t len)
             at.line += data[i] == '\n';
         }
     }
-    return fail(r, r->parser.error == YAML_MEMORY_ERROR ? ERROR_TOO_LARGE : ERROR_INVALID, &at, what);
+    return fail(r, r->parser.error == YAML_MEMORY_ERROR ? ERROR_TOO_LARGE : ERROR_INVALID, &at,
+                what);
 }
 
 static int read_events(struct reader *r, const char *data, size_t len)
@@ -488,7 +506,8 @@ static size_t measure(const struct json *v, size_t max_depth, size_t limit)
     if (max_depth == 0 && (json_is_object(v) || json_is_array(v)))
         return limit + 1;
     size_t n = 1;
-    JSON_FOREACH(it, v) {
+    JSON_FOREACH(it, v)
+    {
         if (n > limit)
             break;
         n += measure(it.value, max_depth - 1, limit) + (it.key ? 1 : 0);
@@ -496,9 +515,10 @@ static size_t measure(const struct json *v, size_t max_depth, size_t limit)
     return MIN(n, limit + 1);
 }
 
-/* JSON is nearly YAML: not where its escapes make surrogate pairs, nor where tabs indent it. So it is tried first;
- * false leaves the text, and the words for what is wrong with it, to YAML. */
-static bool read_json(struct arena *a, const char *data, size_t len, const struct yaml_limits *limits, struct json **ret)
+/* JSON is nearly YAML: not where its escapes make surrogate pairs, nor where tabs indent it. So it
+ * is tried first; false leaves the text, and the words for what is wrong with it, to YAML. */
+static bool read_json(struct arena *a, const char *data, size_t len,
+                      const struct yaml_limits *limits, struct json **ret)
 {
     size_t start = 0;
     while (start < len && strchr(" \t\r\n", data[start]) && data[start])
@@ -530,12 +550,13 @@ static struct yaml_limits limits_of(const struct yaml_limits *given)
     return l;
 }
 
-int yaml_parse_all(struct arena *a, const char *data, size_t len, const struct yaml_limits *limits, struct json **ret,
-                   struct error **err)
+int yaml_parse_all(struct arena *a, const char *data, size_t len, const struct yaml_limits *limits,
+                   struct json **ret, struct error **err)
 {
     struct reader r = { .arena = a, .limits = limits_of(limits), .err = err };
     if (len > r.limits.max_bytes)
-        return error_set(err, ERROR_TOO_LARGE, "the YAML has %zu bytes; at most %zu are read", len, r.limits.max_bytes);
+        return error_set(err, ERROR_TOO_LARGE, "the YAML has %zu bytes; at most %zu are read", len,
+                         r.limits.max_bytes);
     if (len > 0 && read_json(a, data, len, &r.limits, ret))
         return 0;
     if (!yaml_parser_initialize(&r.parser))
@@ -562,7 +583,8 @@ int yaml_parse(struct arena *a, const char *data, size_t len, struct json **ret,
     if (r < 0)
         return r;
     if (json_size(documents) > 1)
-        return error_set(err, ERROR_INVALID, "expected one YAML document and found %zu", json_size(documents));
+        return error_set(err, ERROR_INVALID, "expected one YAML document and found %zu",
+                         json_size(documents));
     struct json *v = json_at(documents, 0);
     if (v)
         json_remove_at(documents, 0);

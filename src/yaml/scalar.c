@@ -170,7 +170,8 @@ static struct scalar number_of(const char *s)
     uint64_t magnitude;
     if (take_integer(s, &negative, &magnitude)) {
         if (magnitude <= (uint64_t)INT64_MAX + (negative ? 1 : 0))
-            return (struct scalar){ SCALAR_INT, .integer = (int64_t)(negative ? 0 - magnitude : magnitude) };
+            return (struct scalar){ SCALAR_INT,
+                                    .integer = (int64_t)(negative ? 0 - magnitude : magnitude) };
         if (!negative)
             return (struct scalar){ SCALAR_FLOAT, .number = (double)magnitude };
     }

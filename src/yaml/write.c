@@ -1,5 +1,6 @@
-/* Values to YAML in the form that kubectl prints: block style, sequences at the indentation of their key, keys in
- * natural order, each string in the plainest style that reads back as the same string. */
+/* Values to YAML in the form that kubectl prints: block style, sequences at the indentation of
+ * their key, keys in natural order, each string in the plainest style that reads back as the same
+ * string. */
 #include "yaml/yaml.h"
 
 #include <stdlib.h>
@@ -25,21 +26,21 @@ static uint32_t take_char(const char **s)
     return c;
 }
 
-/* Must be escaped: control characters, line breaks of other systems, byte order marks, and what lies outside the basic
- * plane (kubectl escapes it too). */
+/* Must be escaped: control characters, line breaks of other systems, byte order marks, and what
+ * lies outside the basic plane (kubectl escapes it too). */
 static bool is_special(uint32_t c)
 {
-    return (c < 0x20 && c != '\n') || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029 || c == 0xfeff ||
-           c >= 0xfffe;
+    return (c < 0x20 && c != '\n') || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029 ||
+           c == 0xfeff || c >= 0xfffe;
 }
 
 struct traits {
     bool special;
     bool line_breaks;
-    bool edge_space;    /* at either end */
+    bool edge_space; /* at either end */
     bool trailing_space;
-    bool space_break;   /* a space in front of a line break: invisible, so better escaped */
-    bool indicator;     /* something that plain style would not read as text */
+    bool space_break; /* a space in front of a line break: invisible, so better escaped */
+    bool indicator;   /* something that plain style would not read as text */
 };
 
 static bool starts_like_syntax(const char *s, size_t len)
@@ -103,8 +104,9 @@ static void put_escaped_char(struct buf *out, uint32_t c)
     static const struct {
         uint32_t c;
         char name;
-    } named[] = { { '\0', '0' }, { '\a', 'a' }, { '\b', 'b' },  { '\t', 't' },  { '\n', 'n' },    { '\v', 'v' },    { '\f', 'f' },
-                  { '\r', 'r' }, { 27, 'e' },   { '"', '"' },   { '\\', '\\' }, { 0x85, 'N' }, { 0x2028, 'L' }, { 0x2029, 'P' } };
+    } named[] = { { '\0', '0' },  { '\a', 'a' }, { '\b', 'b' },   { '\t', 't' },  { '\n', 'n' },
+                  { '\v', 'v' },  { '\f', 'f' }, { '\r', 'r' },   { 27, 'e' },    { '"', '"' },
+                  { '\\', '\\' }, { 0x85, 'N' }, { 0x2028, 'L' }, { 0x2029, 'P' } };
     for (size_t i = 0; i < COUNT_OF(named); i++) {
         if (c == named[i].c) {
             buf_printf(out, "\\%c", named[i].name);
@@ -191,8 +193,8 @@ static bool is_letter(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (unsigned char)c >= 0x80;
 }
 
-/* Where two digit runs begin to differ, the longer one (without the zeros in front) is the larger number; of equal
- * length, the first digit decides. */
+/* Where two digit runs begin to differ, the longer one (without the zeros in front) is the larger
+ * number; of equal length, the first digit decides. */
 static int compare_digits(const struct member *x, const struct member *y, size_t i)
 {
     bool inside = false; /* a digit other than zero before: zeros here count */
@@ -256,7 +258,7 @@ static void put_object(struct buf *out, const struct json *obj, size_t columns)
     size_t n = json_size(obj), i = 0;
     AUTO_FREE struct member *members = mem_array(NULL, n, sizeof *members);
     JSON_FOREACH(it, obj)
-        members[i++] = (struct member){ it.key, it.key_len, it.value };
+    members[i++] = (struct member){ it.key, it.key_len, it.value };
     qsort(members, n, sizeof *members, compare_members);
     for (i = 0; i < n; i++) {
         const struct member *m = &members[i];
@@ -279,7 +281,8 @@ static void put_object(struct buf *out, const struct json *obj, size_t columns)
 
 static void put_array(struct buf *out, const struct json *arr, size_t columns)
 {
-    JSON_FOREACH(it, arr) {
+    JSON_FOREACH(it, arr)
+    {
         if (it.index > 0) {
             buf_putc(out, '\n');
             put_indent(out, columns);
@@ -289,7 +292,8 @@ static void put_array(struct buf *out, const struct json *arr, size_t columns)
     }
 }
 
-/* The first line goes where the cursor is; the others are indented by `columns`. No line break at the end. */
+/* The first line goes where the cursor is; the others are indented by `columns`. No line break at
+ * the end. */
 static void put_value(struct buf *out, const struct json *v, size_t columns)
 {
     switch (json_type(v)) {
