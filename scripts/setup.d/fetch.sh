@@ -18,9 +18,10 @@ fetch() {
         mkdir "$tmp"
         echo "$requirement --hash=sha256:$sum" > "$tmp/requirements.txt"
         # later tries go past pip's own cache, which may be what is damaged
+        if [ "$try" -gt 1 ]; then format+=(--no-cache-dir); fi
         if PIP_CONSTRAINT=$here/backends.txt "$venv/bin/python" -m pip download --progress-bar off --no-deps \
-            --require-hashes "${format[@]}" --dest "$tmp" --requirement "$tmp/requirements.txt" \
-            $([ "$try" -eq 1 ] || echo --no-cache-dir) && [ "$(digest "$tmp/$file")" = "$sum" ]; then
+            --require-hashes "${format[@]}" --dest "$tmp" --requirement "$tmp/requirements.txt" &&
+            [ "$(digest "$tmp/$file")" = "$sum" ]; then
             mv "$tmp/$file" "$cache/$file"
             rm -rf "$tmp"
             return 0

@@ -13,7 +13,6 @@ packages() {
         note "not a Debian system: what these packages of Debian hold must be here already: $*"
         return 0
     fi
-    # shellcheck disable=SC2086
     missing=$(packages_missing "$@")
     [ -n "$missing" ] || return 0
     if [ "$(id -u)" -ne 0 ]; then
