@@ -7,6 +7,7 @@
 const char *meta_name(const struct json *obj);                       /* "" when absent */
 const char *meta_namespace(const struct json *obj);
 const char *meta_uid(const struct json *obj);
+const char *meta_resource_version(const struct json *obj);
 int64_t meta_generation(const struct json *obj);
 const char *meta_label(const struct json *obj, const char *key);     /* NULL when absent */
 const char *meta_annotation(const struct json *obj, const char *key);
