@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include "base/mem.h"
 #include "gguf/gguf.h"
@@ -110,18 +105,11 @@ static void context_is_what_fits(void **state)
     assert_int_equal(gguf_context_for(&g, 0, 0), 0);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_what_the_model_is),
-        cmocka_unit_test(every_shorter_file_is_refused_or_known_to_be_short),
-        cmocka_unit_test(a_head_that_goes_on_asks_for_more),
-        cmocka_unit_test(other_files_are_named),
-        cmocka_unit_test(impossible_sizes_are_refused),
-        cmocka_unit_test(per_layer_heads_take_the_largest),
-        cmocka_unit_test(cache_counts_windows_once),
-        cmocka_unit_test(context_is_what_fits),
-    };
-    cmocka_set_message_output(CM_OUTPUT_TAP);
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+UNIT_TESTS(TEST(reads_what_the_model_is),
+           TEST(every_shorter_file_is_refused_or_known_to_be_short),
+           TEST(a_head_that_goes_on_asks_for_more),
+           TEST(other_files_are_named),
+           TEST(impossible_sizes_are_refused),
+           TEST(per_layer_heads_take_the_largest),
+           TEST(cache_counts_windows_once),
+           TEST(context_is_what_fits))

@@ -1,10 +1,5 @@
 /* The model store: records, imports, and downloads from a server that misbehaves on demand. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -299,26 +294,19 @@ static void names_that_are_paths_are_refused(void **state)
     assert_int_equal(model_name_check("qwen3-1.7b", NULL), 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define FIXED(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(a_pulled_model_is_found),
-        TEST(a_cut_download_goes_on_where_it_was),
-        TEST(a_server_without_ranges_starts_again),
-        TEST(a_whole_part_is_only_checked),
-        TEST(trouble_that_passes_is_waited_for),
-        TEST(a_wrong_checksum_leaves_nothing),
-        TEST(a_token_is_asked_for_and_sent),
-        TEST(an_absent_url_is_named),
-        TEST(a_web_page_is_no_model),
-        TEST(two_pulls_of_one_model_do_not_mix),
-        TEST(an_imported_file_is_found),
-        TEST(a_file_put_there_by_hand_is_found_and_a_changed_one_is_read_anew),
-        TEST(an_absent_model_names_the_command),
-        TEST(names_that_are_paths_are_refused),
-    };
-    cmocka_set_message_output(CM_OUTPUT_TAP);
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+UNIT_TESTS(FIXED(a_pulled_model_is_found),
+           FIXED(a_cut_download_goes_on_where_it_was),
+           FIXED(a_server_without_ranges_starts_again),
+           FIXED(a_whole_part_is_only_checked),
+           FIXED(trouble_that_passes_is_waited_for),
+           FIXED(a_wrong_checksum_leaves_nothing),
+           FIXED(a_token_is_asked_for_and_sent),
+           FIXED(an_absent_url_is_named),
+           FIXED(a_web_page_is_no_model),
+           FIXED(two_pulls_of_one_model_do_not_mix),
+           FIXED(an_imported_file_is_found),
+           FIXED(a_file_put_there_by_hand_is_found_and_a_changed_one_is_read_anew),
+           FIXED(an_absent_model_names_the_command),
+           FIXED(names_that_are_paths_are_refused))

@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include "base/str.h"
 #include "serve/serve.h"
@@ -148,18 +143,11 @@ static void the_machine_has_memory_and_processors(void **state)
     assert_true(serve_cpu_count() >= 1);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(promises_are_in_the_command_line),
-        cmocka_unit_test(context_shrinks_to_the_memory),
-        cmocka_unit_test(too_big_says_the_figures),
-        cmocka_unit_test(a_context_that_was_asked_for_is_given_or_refused),
-        cmocka_unit_test(options_of_the_configuration_pass_through),
-        cmocka_unit_test(options_that_kaito_sets_are_refused_by_name),
-        cmocka_unit_test(bad_configuration_names_the_key),
-        cmocka_unit_test(the_machine_has_memory_and_processors),
-    };
-    cmocka_set_message_output(CM_OUTPUT_TAP);
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+UNIT_TESTS(TEST(promises_are_in_the_command_line),
+           TEST(context_shrinks_to_the_memory),
+           TEST(too_big_says_the_figures),
+           TEST(a_context_that_was_asked_for_is_given_or_refused),
+           TEST(options_of_the_configuration_pass_through),
+           TEST(options_that_kaito_sets_are_refused_by_name),
+           TEST(bad_configuration_names_the_key),
+           TEST(the_machine_has_memory_and_processors))
