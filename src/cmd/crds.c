@@ -27,7 +27,9 @@ static int wait_established(struct kube_client *c, const char *name, struct erro
         if (established(crd))
             return 0;
         if (clock_mono(clock_system()) > deadline)
-            return error_set(err, ERROR_TIMEOUT, "the API server has not established it; see `kubectl describe crd %s`", name);
+            return error_set(err, ERROR_TIMEOUT,
+                             "the API server has not established it; see `kubectl describe crd %s`",
+                             name);
         usleep(2000);
     }
 }

@@ -3,5 +3,6 @@
 
 #include "kube/client.h"
 
-/* Creates those that are missing and updates those whose spec differs; waits until they are served. */
+/* Creates those that are missing and updates those whose spec differs; waits until they are served.
+ */
 int crds_ensure(struct kube_client *c, struct error **err);

@@ -17,14 +17,16 @@ int log_flags_apply(const struct log_flags *f, struct error **err)
     else if (strcmp(f->format, "json") == 0)
         format = LOG_JSON;
     else
-        return error_set(err, ERROR_INVALID, "--log-format is \"%s\"; it can be text or json", f->format);
+        return error_set(err, ERROR_INVALID, "--log-format is \"%s\"; it can be text or json",
+                         f->format);
     for (size_t i = 0; i < COUNT_OF(levels); i++) {
         if (strcmp(f->level, levels[i]) == 0) {
             log_setup((enum log_level)i, format);
             return 0;
         }
     }
-    return error_set(err, ERROR_INVALID, "--log-level is \"%s\"; it can be debug, info, warn or error", f->level);
+    return error_set(err, ERROR_INVALID,
+                     "--log-level is \"%s\"; it can be debug, info, warn or error", f->level);
 }
 
 static void stop_signals(sigset_t *set)
@@ -53,9 +55,11 @@ int daemon_wait_signal(int64_t timeout_ms)
 {
     sigset_t set;
     stop_signals(&set);
-    struct timespec timeout = { .tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * NS_PER_MS };
+    struct timespec timeout = { .tv_sec = timeout_ms / 1000,
+                                .tv_nsec = timeout_ms % 1000 * NS_PER_MS };
     for (;;) {
-        int signal_number = timeout_ms < 0 ? sigwaitinfo(&set, NULL) : sigtimedwait(&set, NULL, &timeout);
+        int signal_number =
+            timeout_ms < 0 ? sigwaitinfo(&set, NULL) : sigtimedwait(&set, NULL, &timeout);
         if (signal_number > 0)
             return signal_number;
         if (errno == EAGAIN)

@@ -14,7 +14,8 @@ static const struct command commands[] = {
 
 static void print_usage(FILE *out)
 {
-    fprintf(out, "KAITO: a short YAML becomes a running model.\n\nusage: kaito COMMAND [flags]\n\n");
+    fprintf(out,
+            "KAITO: a short YAML becomes a running model.\n\nusage: kaito COMMAND [flags]\n\n");
     for (size_t i = 0; i < COUNT_OF(commands); i++)
         fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
     fprintf(out, "\n`kaito COMMAND --help` prints the flags of a command.\n");
@@ -23,7 +24,9 @@ static void print_usage(FILE *out)
 int command_version(int argc, char **argv)
 {
     struct flag none[] = { { .name = NULL } };
-    struct flag_set set = { .usage = "kaito version", .summary = "Prints the version.", .flags = none };
+    struct flag_set set = { .usage = "kaito version",
+                            .summary = "Prints the version.",
+                            .flags = none };
     int done = command_flags(&set, argc, argv);
     if (done >= 0)
         return done;

@@ -52,7 +52,8 @@ static void process_done(struct manager_process *p)
     kube_transport_free(p->transport);
 }
 
-static int connect_cluster(struct manager_process *p, const struct manager_flags *f, struct error **err)
+static int connect_cluster(struct manager_process *p, const struct manager_flags *f,
+                           struct error **err)
 {
     struct kube_config *config = NULL;
     int r = kube_config_load(f->kubeconfig, f->context, &config, err);
@@ -61,18 +62,22 @@ static int connect_cluster(struct manager_process *p, const struct manager_flags
     r = kube_http_transport_new(config, "kaito-workspace/" KAITO_VERSION, &p->transport, err);
     if (r < 0)
         return r;
-    p->client = kube_client_new(p->transport, &(struct kube_client_options){ .qps = f->qps, .burst = (unsigned)f->burst });
+    p->client = kube_client_new(p->transport, &(struct kube_client_options){
+                                                  .qps = f->qps, .burst = (unsigned)f->burst });
     return 0;
 }
 
-static int start_controllers(struct manager_process *p, const struct manager_flags *f, struct error **err)
+static int start_controllers(struct manager_process *p, const struct manager_flags *f,
+                             struct error **err)
 {
     char host[64] = "";
     gethostname(host, sizeof(host) - 1);
     char suffix[9];
     rand_suffix(suffix, sizeof(suffix) - 1);
     snprintf(p->identity, sizeof(p->identity), "%s_%s", host, suffix);
-    p->leader = (struct leader_options){ .ns = "kaito-workspace", .name = "ef60f9b0.io", .identity = p->identity };
+    p->leader = (struct leader_options){ .ns = "kaito-workspace",
+                                         .name = "ef60f9b0.io",
+                                         .identity = p->identity };
     p->settings = (struct workspace_settings){
         .provisioner = PROVISIONER_BYO,
         .cloud = "",
@@ -89,7 +94,8 @@ static int start_controllers(struct manager_process *p, const struct manager_fla
         .metrics_address = f->metrics_address,
         .leader = f->leader_elect ? &p->leader : NULL,
     });
-    int r = workspace_controller_add(p->manager, p->client, &p->settings, p->events, clock_system(), err);
+    int r = workspace_controller_add(p->manager, p->client, &p->settings, p->events, clock_system(),
+                                     err);
     return r < 0 ? r : manager_start(p->manager, err);
 }
 
@@ -126,15 +132,20 @@ int command_manager(int argc, char **argv)
         .log = LOG_FLAGS_INIT,
     };
     struct flag flags[] = {
-        { "kubeconfig", FLAG_STRING, &f.kubeconfig, "FILE", "the cluster; $KUBECONFIG, the service account or ~/.kube/config when not given", 0 },
+        { "kubeconfig", FLAG_STRING, &f.kubeconfig, "FILE",
+          "the cluster; $KUBECONFIG, the service account or ~/.kube/config when not given", 0 },
         { "context", FLAG_STRING, &f.context, "NAME", "context of the kubeconfig", 0 },
-        { "metrics-bind-address", FLAG_STRING, &f.metrics_address, "ADDRESS", "where /metrics is served", 0 },
-        { "health-probe-bind-address", FLAG_STRING, &f.health_address, "ADDRESS", "where /healthz and /readyz are served", 0 },
-        { "node-provisioner", FLAG_STRING, &f.node_provisioner, "NAME", "byo: nodes are brought by the user", 0 },
+        { "metrics-bind-address", FLAG_STRING, &f.metrics_address, "ADDRESS",
+          "where /metrics is served", 0 },
+        { "health-probe-bind-address", FLAG_STRING, &f.health_address, "ADDRESS",
+          "where /healthz and /readyz are served", 0 },
+        { "node-provisioner", FLAG_STRING, &f.node_provisioner, "NAME",
+          "byo: nodes are brought by the user", 0 },
         { "registry", FLAG_STRING, &f.registry, "NAME", "registry of the engine images", 0 },
         { "kube-client-qps", FLAG_DOUBLE, &f.qps, "N", "requests a second to the API server", 0 },
         { "kube-client-burst", FLAG_INT, &f.burst, "N", "requests at once beyond that", 0 },
-        { "leader-elect", FLAG_BOOL, &f.leader_elect, NULL, "only one of several managers acts at a time", 0 },
+        { "leader-elect", FLAG_BOOL, &f.leader_elect, NULL,
+          "only one of several managers acts at a time", 0 },
         LOG_FLAG_ROWS(f.log),
         { .name = NULL },
     };
@@ -150,10 +161,14 @@ int command_manager(int argc, char **argv)
     struct error *err = NULL;
     int r = log_flags_apply(&f.log, &err);
     if (r == 0 && !str_eq(f.node_provisioner, "byo"))
-        r = error_set(&err, ERROR_UNSUPPORTED, "--node-provisioner is \"%s\"; this version brings up no nodes: byo is the only choice",
-                      f.node_provisioner);
+        r = error_set(
+            &err, ERROR_UNSUPPORTED,
+            "--node-provisioner is \"%s\"; this version brings up no nodes: byo is the only choice",
+            f.node_provisioner);
     if (r == 0 && (f.qps < 0 || f.burst < 0 || f.burst > 100000))
-        r = error_set(&err, ERROR_INVALID, "--kube-client-qps and --kube-client-burst must be 0 or more (burst at most 100000)");
+        r = error_set(
+            &err, ERROR_INVALID,
+            "--kube-client-qps and --kube-client-burst must be 0 or more (burst at most 100000)");
     if (r < 0)
         return command_fail(argv[0], err);
 

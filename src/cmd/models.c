@@ -10,9 +10,9 @@
 #include "catalog/catalog.h"
 #include "cmd/command.h"
 #include "cmd/data_dir.h"
-#include "json/build.h"
 #include "models/transfer.h"
 #include "yaml/yaml.h"
+#include "json/build.h"
 
 /* Flags of all actions; each reads the ones it has. */
 struct models_flags {
@@ -29,7 +29,7 @@ struct action {
     const char *name;
     const char *usage;
     const char *summary;
-    size_t operands;              /* how many it wants */
+    size_t operands; /* how many it wants */
     int (*run)(struct arena *a, const struct models_flags *f, char **operands, struct error **err);
 };
 
@@ -65,7 +65,8 @@ static void show_progress(void *ctx, uint64_t done, uint64_t total)
     double speed = seconds > 0.2 ? (double)(done - p->began_bytes) / (double)MIB / seconds : 0;
     fprintf(stderr, "%s%s: %.1f", p->terminal ? "\r\033[K" : "", p->name, mib);
     if (total > 0)
-        fprintf(stderr, " of %.1f MiB, %d %%", (double)total / (double)MIB, (int)(100 * done / total));
+        fprintf(stderr, " of %.1f MiB, %d %%", (double)total / (double)MIB,
+                (int)(100 * done / total));
     else
         fprintf(stderr, " MiB");
     if (speed > 0)
@@ -82,21 +83,25 @@ static struct progress_line progress_of(const char *name)
 
 /* ---- actions ------------------------------------------------------------------------------------------------- */
 
-static int unknown_preset(struct arena *a, const struct catalog *catalog, const char *what, struct error **err)
+static int unknown_preset(struct arena *a, const struct catalog *catalog, const char *what,
+                          struct error **err)
 {
     if (catalog_find(catalog, what))
-        return error_set(err, ERROR_UNSUPPORTED, "preset \"%s\" has no GGUF weights; its engine fetches them itself", what);
+        return error_set(err, ERROR_UNSUPPORTED,
+                         "preset \"%s\" has no GGUF weights; its engine fetches them itself", what);
     const char *nearest[3];
     size_t n = catalog_nearest(catalog, what, nearest, COUNT_OF(nearest));
     if (n == 0)
-        return error_set(err, ERROR_NOT_FOUND, "there is no preset \"%s\"; `kaito models list` lists them, and a URL works too", what);
+        return error_set(
+            err, ERROR_NOT_FOUND,
+            "there is no preset \"%s\"; `kaito models list` lists them, and a URL works too", what);
     return error_set(err, ERROR_NOT_FOUND, "there is no preset \"%s\"; the nearest are %s", what,
                      str_join(a, (char *const *)nearest, n, ", "));
 }
 
 /* What to fetch: the preset of that name, or the URL itself. */
-static int resolve(struct arena *a, const struct models_flags *f, const char *what, struct model_pull *pull,
-                   struct error **err)
+static int resolve(struct arena *a, const struct models_flags *f, const char *what,
+                   struct model_pull *pull, struct error **err)
 {
     if (strstr(what, "://")) {
         const char *slash = strrchr(what, '/');
@@ -119,7 +124,8 @@ static int resolve(struct arena *a, const struct models_flags *f, const char *wh
     return 0;
 }
 
-static int action_pull(struct arena *a, const struct models_flags *f, char **operands, struct error **err)
+static int action_pull(struct arena *a, const struct models_flags *f, char **operands,
+                       struct error **err)
 {
     const char *token = str_empty(f->token) ? getenv("HF_TOKEN") : f->token;
     struct model_pull pull = { .dir = store_dir(a, f), .token = token, .proxy = f->proxy };
@@ -132,7 +138,8 @@ static int action_pull(struct arena *a, const struct models_flags *f, char **ope
     pull.progress = show_progress;
     pull.ctx = &line;
     struct http_client *client = NULL;
-    r = http_client_new(&(struct http_client_options){ .user_agent = "kaito/" KAITO_VERSION }, &client, err);
+    r = http_client_new(&(struct http_client_options){ .user_agent = "kaito/" KAITO_VERSION },
+                        &client, err);
     if (r < 0)
         return r;
     r = model_pull(client, &pull, err);
@@ -142,7 +149,8 @@ static int action_pull(struct arena *a, const struct models_flags *f, char **ope
     return r;
 }
 
-static int action_import(struct arena *a, const struct models_flags *f, char **operands, struct error **err)
+static int action_import(struct arena *a, const struct models_flags *f, char **operands,
+                         struct error **err)
 {
     const char *file = operands[0];
     const char *slash = strrchr(file, '/');
@@ -161,7 +169,8 @@ static int action_import(struct arena *a, const struct models_flags *f, char **o
     return r;
 }
 
-static int action_remove(struct arena *a, const struct models_flags *f, char **operands, struct error **err)
+static int action_remove(struct arena *a, const struct models_flags *f, char **operands,
+                         struct error **err)
 {
     int r = model_store_remove(a, store_dir(a, f), operands[0], err);
     if (r == 0)
@@ -182,13 +191,16 @@ static int gather(struct arena *a, const char *dir, struct json **ret, struct er
         const struct preset *p = catalog_at(catalog, i);
         if (p->format != WEIGHTS_GGUF)
             continue;
-        json_append(models, OBJ("name", STR(p->name), "preset", BOOL(true), "stored", BOOL(false), "bytes",
-                                p->bytes ? INT((int64_t)p->bytes) : NULL, "quantization", STR(p->quantization),
-                                "contextLength", INT(p->context_length), "source", STR(preset_url(a, p))));
+        json_append(models, OBJ("name", STR(p->name), "preset", BOOL(true), "stored", BOOL(false),
+                                "bytes", p->bytes ? INT((int64_t)p->bytes) : NULL, "quantization",
+                                STR(p->quantization), "contextLength", INT(p->context_length),
+                                "source", STR(preset_url(a, p))));
     }
-    JSON_FOREACH(it, stored) {
+    JSON_FOREACH(it, stored)
+    {
         struct json *row = NULL;
-        JSON_FOREACH(known, models) {
+        JSON_FOREACH(known, models)
+        {
             if (str_eq(json_find_str(known.value, "name"), json_find_str(it.value, "name")))
                 row = known.value;
         }
@@ -197,7 +209,7 @@ static int gather(struct arena *a, const char *dir, struct json **ret, struct er
             json_append(models, row);
         }
         JSON_FOREACH(field, it.value)
-            json_set(a, row, field.key, json_clone(a, field.value));
+        json_set(a, row, field.key, json_clone(a, field.value));
         json_set_bool(a, row, "stored", true);
     }
     *ret = models;
@@ -206,8 +218,10 @@ static int gather(struct arena *a, const char *dir, struct json **ret, struct er
 
 static void print_table(const struct json *models)
 {
-    printf("%-24s %-10s %10s  %-8s %9s  %s\n", "NAME", "STORED", "SIZE", "QUANT", "CONTEXT", "NOTE");
-    JSON_FOREACH(it, models) {
+    printf("%-24s %-10s %10s  %-8s %9s  %s\n", "NAME", "STORED", "SIZE", "QUANT", "CONTEXT",
+           "NOTE");
+    JSON_FOREACH(it, models)
+    {
         const struct json *m = it.value;
         const char *error = json_find_str(m, "error");
         const char *quantization = json_find_str(m, "quantization");
@@ -218,13 +232,18 @@ static void print_table(const struct json *models)
             snprintf(size, sizeof(size), "%.1f MiB", (double)bytes / (double)MIB);
         char context[32] = "";
         if (json_find_int(m, 0, "contextLength") > 0)
-            snprintf(context, sizeof(context), "%lld", (long long)json_find_int(m, 0, "contextLength"));
-        printf("%-24s %-10s %10s  %-8s %9s  %s\n", json_find_str(m, "name"), error ? "unusable" : stored ? "yes" : "no", size,
-               quantization ? quantization : "", context, error ? error : "");
+            snprintf(context, sizeof(context), "%lld",
+                     (long long)json_find_int(m, 0, "contextLength"));
+        printf("%-24s %-10s %10s  %-8s %9s  %s\n", json_find_str(m, "name"),
+               error    ? "unusable"
+               : stored ? "yes"
+                        : "no",
+               size, quantization ? quantization : "", context, error ? error : "");
     }
 }
 
-static int action_list(struct arena *a, const struct models_flags *f, char **operands, struct error **err)
+static int action_list(struct arena *a, const struct models_flags *f, char **operands,
+                       struct error **err)
 {
     struct json *models = NULL;
     if (!str_empty(f->output) && !str_eq(f->output, "json") && !str_eq(f->output, "yaml"))
@@ -245,13 +264,14 @@ static int action_list(struct arena *a, const struct models_flags *f, char **ope
 }
 
 static const struct action actions[] = {
-    { "list", "kaito models list [-o json|yaml]", "Lists the presets with GGUF weights and what is in the model store.", 0,
-      action_list },
-    { "pull", "kaito models pull NAME|URL [flags]", "Fetches the weights of a preset, or a GGUF file, into the model store.", 1,
-      action_pull },
-    { "import", "kaito models import FILE [--name NAME]", "Copies a GGUF file of this machine into the model store.", 1,
-      action_import },
-    { "remove", "kaito models remove NAME", "Removes a model from the model store.", 1, action_remove },
+    { "list", "kaito models list [-o json|yaml]",
+      "Lists the presets with GGUF weights and what is in the model store.", 0, action_list },
+    { "pull", "kaito models pull NAME|URL [flags]",
+      "Fetches the weights of a preset, or a GGUF file, into the model store.", 1, action_pull },
+    { "import", "kaito models import FILE [--name NAME]",
+      "Copies a GGUF file of this machine into the model store.", 1, action_import },
+    { "remove", "kaito models remove NAME", "Removes a model from the model store.", 1,
+      action_remove },
 };
 
 static int run_action(const struct action *action, int argc, char **argv)
@@ -259,16 +279,22 @@ static int run_action(const struct action *action, int argc, char **argv)
     AUTO_ARENA a = arena_new();
     struct models_flags f = { .data_dir = data_dir_default(a) };
     struct flag flags[] = {
-        { "data-dir", FLAG_STRING, &f.data_dir, "DIR", "directory of `kaito up`; the store is in its models/", 0 },
-        { "models-dir", FLAG_STRING, &f.models_dir, "DIR", "the model store itself; $KAITO_MODELS_DIR", 0 },
+        { "data-dir", FLAG_STRING, &f.data_dir, "DIR",
+          "directory of `kaito up`; the store is in its models/", 0 },
+        { "models-dir", FLAG_STRING, &f.models_dir, "DIR",
+          "the model store itself; $KAITO_MODELS_DIR", 0 },
         { "name", FLAG_STRING, &f.name, "NAME", "name in the store (pull, import)", 0 },
         { "sha256", FLAG_STRING, &f.sha256, "HEX", "checksum that the file must have (pull)", 0 },
-        { "token", FLAG_STRING, &f.token, "TOKEN", "access token for the weights; $HF_TOKEN (pull)", 0 },
-        { "proxy", FLAG_STRING, &f.proxy, "URL", "proxy; https_proxy of the environment when not given (pull)", 0 },
+        { "token", FLAG_STRING, &f.token, "TOKEN", "access token for the weights; $HF_TOKEN (pull)",
+          0 },
+        { "proxy", FLAG_STRING, &f.proxy, "URL",
+          "proxy; https_proxy of the environment when not given (pull)", 0 },
         { "output", FLAG_STRING, &f.output, "FORMAT", "json or yaml (list)", 'o' },
         { .name = NULL },
     };
-    struct flag_set set = { .usage = action->usage, .summary = action->summary, .flags = flags, .interspersed = true };
+    struct flag_set set = {
+        .usage = action->usage, .summary = action->summary, .flags = flags, .interspersed = true
+    };
     struct error *err = NULL;
     AUTO_FREE char **operands = NULL;
     size_t n = 0;
@@ -278,9 +304,11 @@ static int run_action(const struct action *action, int argc, char **argv)
         return EXIT_DONE;
     }
     if (r == 0 && n != action->operands)
-        r = error_set(&err, ERROR_INVALID, n > action->operands ? "too many arguments" : "an argument is missing");
+        r = error_set(&err, ERROR_INVALID,
+                      n > action->operands ? "too many arguments" : "an argument is missing");
     if (r < 0) {
-        fprintf(stderr, "kaito models %s: %s\nusage: %s\n", action->name, error_message(err), action->usage);
+        fprintf(stderr, "kaito models %s: %s\nusage: %s\n", action->name, error_message(err),
+                action->usage);
         error_free(err);
         return EXIT_USAGE;
     }

@@ -18,12 +18,13 @@
 #include "models/store.h"
 #include "workspace/workspace.h"
 
-/* ClusterIPs and pod addresses: two /16 of loopback, so that they are reachable from this machine only. */
+/* ClusterIPs and pod addresses: two /16 of loopback, so that they are reachable from this machine
+ * only. */
 #define SERVICE_CIDR "127.96.0.0/16"
 #define POD_CIDR "127.97.0.0/16"
 
 struct onebox {
-    struct arena *a;              /* strings of the options and paths */
+    struct arena *a; /* strings of the options and paths */
     const char *kubeconfig;
     struct machine_logs *logs;
     struct apiserver *server;
@@ -43,12 +44,13 @@ static bool onebox_ready(void *ctx)
     return atomic_load(&box->ready);
 }
 
-/* kaito-shim, kaito-serve and llama-server lie beside `kaito` in a build, or in ../libexec/kaito of an installation;
- * the pinned engines that set-up builds are in .deps of the source tree. */
+/* kaito-shim, kaito-serve and llama-server lie beside `kaito` in a build, or in ../libexec/kaito of
+ * an installation; the pinned engines that set-up builds are in .deps of the source tree. */
 static const char *default_engine_path(struct arena *a)
 {
     AUTO_FREE char *exe_dir = file_exe_dir();
-    return arena_printf(a, "%s:%s/../libexec/kaito:%s/../.deps/prefix/bin", exe_dir, exe_dir, exe_dir);
+    return arena_printf(a, "%s:%s/../libexec/kaito:%s/../.deps/prefix/bin", exe_dir, exe_dir,
+                        exe_dir);
 }
 
 static int find_shim(struct arena *a, const char *engine_path, const char **ret, struct error **err)
@@ -61,8 +63,10 @@ static int find_shim(struct arena *a, const char *engine_path, const char **ret,
             return 0;
         }
     }
-    return error_set(err, ERROR_NOT_FOUND, "kaito-shim is in none of %s; install it beside kaito or name its directory with --engine-path",
-                     engine_path);
+    return error_set(
+        err, ERROR_NOT_FOUND,
+        "kaito-shim is in none of %s; install it beside kaito or name its directory with --engine-path",
+        engine_path);
 }
 
 static int start_server(struct onebox *box, const struct onebox_options *o, struct error **err)
@@ -93,7 +97,8 @@ static int start_server(struct onebox *box, const struct onebox_options *o, stru
     return crds_ensure(box->client, err);
 }
 
-static int start_machine(struct onebox *box, const struct onebox_options *o, const char *models_dir, struct error **err)
+static int start_machine(struct onebox *box, const struct onebox_options *o, const char *models_dir,
+                         struct error **err)
 {
     struct machine_options options = {
         .client = box->client,
@@ -118,7 +123,8 @@ static int start_machine(struct onebox *box, const struct onebox_options *o, con
 static int start_controllers(struct onebox *box, const char *models_dir, struct error **err)
 {
     box->events = event_recorder_new(box->client, "Workspace", NULL, clock_system());
-    box->manager = manager_new(&(struct manager_options){ .client = box->client, .clock = clock_system() });
+    box->manager =
+        manager_new(&(struct manager_options){ .client = box->client, .clock = clock_system() });
     box->settings = (struct workspace_settings){
         .provisioner = PROVISIONER_BYO,
         .cloud = "",
@@ -127,7 +133,8 @@ static int start_controllers(struct onebox *box, const char *models_dir, struct 
         .models_dir = models_dir,
         .vllm = true,
     };
-    int r = workspace_controller_add(box->manager, box->client, &box->settings, box->events, clock_system(), err);
+    int r = workspace_controller_add(box->manager, box->client, &box->settings, box->events,
+                                     clock_system(), err);
     if (r < 0)
         return r;
     return manager_start(box->manager, err);
@@ -139,7 +146,8 @@ int onebox_start(const struct onebox_options *o, struct onebox **ret, struct err
     box->a = arena_new();
     box->kubeconfig = o->kubeconfig ? arena_strdup(box->a, o->kubeconfig)
                                     : arena_printf(box->a, "%s/kubeconfig", o->data_dir);
-    const char *models_dir = o->models_dir ? arena_strdup(box->a, o->models_dir) : model_store_dir(box->a, o->data_dir);
+    const char *models_dir =
+        o->models_dir ? arena_strdup(box->a, o->models_dir) : model_store_dir(box->a, o->data_dir);
 
     metrics_register_process();
     int r = file_mkdirs(o->data_dir, 0700, err);

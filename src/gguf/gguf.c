@@ -1,6 +1,6 @@
-/* GGUF: magic, version, counts, then key-value pairs, then one record per tensor (name, dimensions, type, offset), then the
- * tensors themselves from the next multiple of general.alignment on. All little-endian.
- * Source of the layout: the format's public specification (versions 2 and 3). */
+/* GGUF: magic, version, counts, then key-value pairs, then one record per tensor (name, dimensions,
+ * type, offset), then the tensors themselves from the next multiple of general.alignment on. All
+ * little-endian. Source of the layout: the format's public specification (versions 2 and 3). */
 #include "gguf/gguf.h"
 
 #include <errno.h>
@@ -9,9 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "base/file.h"
 
 #define MAX_HEAD (64 * MIB)
 #define MAX_KEYS 1000000
@@ -39,8 +39,9 @@ enum value_type {
 };
 
 static const uint8_t value_size[] = {
-    [TYPE_UINT8] = 1,  [TYPE_INT8] = 1,  [TYPE_UINT16] = 2,  [TYPE_INT16] = 2, [TYPE_UINT32] = 4, [TYPE_INT32] = 4,
-    [TYPE_FLOAT32] = 4, [TYPE_BOOL] = 1, [TYPE_UINT64] = 8, [TYPE_INT64] = 8, [TYPE_FLOAT64] = 8,
+    [TYPE_UINT8] = 1,  [TYPE_INT8] = 1,  [TYPE_UINT16] = 2,  [TYPE_INT16] = 2,
+    [TYPE_UINT32] = 4, [TYPE_INT32] = 4, [TYPE_FLOAT32] = 4, [TYPE_BOOL] = 1,
+    [TYPE_UINT64] = 8, [TYPE_INT64] = 8, [TYPE_FLOAT64] = 8,
 };
 
 /* Elements per block and bytes per block of each tensor type; zero: unknown. */
@@ -87,15 +88,17 @@ static const struct {
     uint32_t number;
     const char *name;
 } file_types[] = {
-    { 0, "F32" },      { 1, "F16" },      { 2, "Q4_0" },    { 3, "Q4_1" },    { 7, "Q8_0" },    { 8, "Q5_0" },
-    { 9, "Q5_1" },     { 10, "Q2_K" },    { 11, "Q3_K_S" }, { 12, "Q3_K_M" }, { 13, "Q3_K_L" }, { 14, "Q4_K_S" },
-    { 15, "Q4_K_M" },  { 16, "Q5_K_S" },  { 17, "Q5_K_M" }, { 18, "Q6_K" },   { 19, "IQ2_XXS" }, { 20, "IQ2_XS" },
-    { 21, "Q2_K_S" },  { 22, "IQ3_XS" },  { 23, "IQ3_XXS" }, { 24, "IQ1_S" }, { 25, "IQ4_NL" }, { 26, "IQ3_S" },
-    { 27, "IQ3_M" },   { 28, "IQ2_S" },   { 29, "IQ2_M" },  { 30, "IQ4_XS" }, { 31, "IQ1_M" },  { 32, "BF16" },
+    { 0, "F32" },      { 1, "F16" },      { 2, "Q4_0" },    { 3, "Q4_1" },    { 7, "Q8_0" },
+    { 8, "Q5_0" },     { 9, "Q5_1" },     { 10, "Q2_K" },   { 11, "Q3_K_S" }, { 12, "Q3_K_M" },
+    { 13, "Q3_K_L" },  { 14, "Q4_K_S" },  { 15, "Q4_K_M" }, { 16, "Q5_K_S" }, { 17, "Q5_K_M" },
+    { 18, "Q6_K" },    { 19, "IQ2_XXS" }, { 20, "IQ2_XS" }, { 21, "Q2_K_S" }, { 22, "IQ3_XS" },
+    { 23, "IQ3_XXS" }, { 24, "IQ1_S" },   { 25, "IQ4_NL" }, { 26, "IQ3_S" },  { 27, "IQ3_M" },
+    { 28, "IQ2_S" },   { 29, "IQ2_M" },   { 30, "IQ4_XS" }, { 31, "IQ1_M" },  { 32, "BF16" },
     { 36, "TQ1_0" },   { 37, "TQ2_0" },   { 38, "MXFP4" },
 };
 
-/* A cursor over the head. After a read past the end `short_read` is set and every further read gives zero. */
+/* A cursor over the head. After a read past the end `short_read` is set and every further read
+ * gives zero. */
 struct cursor {
     const uint8_t *data;
     size_t len;
@@ -132,8 +135,8 @@ static int take_text(struct cursor *c, struct text *ret, struct error **err)
 {
     uint64_t len = take_uint(c, 8);
     if (len > MAX_STRING)
-        return error_set(err, ERROR_INVALID, "a string of %llu bytes at offset %zu (limit %zu)", (unsigned long long)len, c->pos,
-                         (size_t)MAX_STRING);
+        return error_set(err, ERROR_INVALID, "a string of %llu bytes at offset %zu (limit %zu)",
+                         (unsigned long long)len, c->pos, (size_t)MAX_STRING);
     ret->data = (const char *)take(c, len);
     ret->len = ret->data ? len : 0;
     return 0;
@@ -191,7 +194,8 @@ static int skip_array(struct cursor *c, unsigned depth, uint64_t *ret_max, struc
         return error_set(err, ERROR_INVALID, "unknown value type %u", type);
     unsigned size = value_size[type];
     if (count > MAX_HEAD / size)
-        return error_set(err, ERROR_INVALID, "an array of %llu elements", (unsigned long long)count);
+        return error_set(err, ERROR_INVALID, "an array of %llu elements",
+                         (unsigned long long)count);
     if (is_integer(type)) {
         for (uint64_t i = 0; i < count && !c->short_read; i++)
             *ret_max = MAX(*ret_max, take_uint(c, size));
@@ -206,7 +210,10 @@ struct wanted {
     const char *suffix;
     size_t offset;
 };
-#define WANT(key, field) { key, offsetof(struct gguf_info, field) }
+#define WANT(key, field)                                                                           \
+    {                                                                                              \
+        key, offsetof(struct gguf_info, field)                                                     \
+    }
 static const struct wanted wanted[] = {
     WANT("context_length", context_length),
     WANT("embedding_length", embedding_length),
@@ -234,7 +241,8 @@ static const char *file_type_name(uint64_t number)
     return "";
 }
 
-static int parse_pair(struct arena *a, struct cursor *c, struct gguf_info *info, uint64_t *alignment, struct error **err)
+static int parse_pair(struct arena *a, struct cursor *c, struct gguf_info *info,
+                      uint64_t *alignment, struct error **err)
 {
     struct text key;
     int r = take_text(c, &key, err);
@@ -264,7 +272,8 @@ static int parse_pair(struct arena *a, struct cursor *c, struct gguf_info *info,
         return r;
     }
     if (type >= COUNT_OF(value_size))
-        return error_set(err, ERROR_INVALID, "unknown value type %u of key \"%s\"", type, text_copy(a, key));
+        return error_set(err, ERROR_INVALID, "unknown value type %u of key \"%s\"", type,
+                         text_copy(a, key));
     uint64_t value = take_uint(c, value_size[type]);
     if (c->short_read || !is_integer(type))
         return 0;
@@ -280,7 +289,8 @@ static int parse_pair(struct arena *a, struct cursor *c, struct gguf_info *info,
 }
 
 /* Adds one tensor record; *ret_end is where its data end, relative to the start of all data. */
-static int parse_tensor(struct cursor *c, uint64_t *ret_bytes, uint64_t *ret_end, struct error **err)
+static int parse_tensor(struct cursor *c, uint64_t *ret_bytes, uint64_t *ret_end,
+                        struct error **err)
 {
     struct text name;
     int r = take_text(c, &name, err);
@@ -301,13 +311,15 @@ static int parse_tensor(struct cursor *c, uint64_t *ret_bytes, uint64_t *ret_end
         return 0;
     if (type >= COUNT_OF(tensor_block) || tensor_block[type].elements == 0)
         return error_set(err, ERROR_INVALID, "a tensor of unknown type %u", type);
-    uint64_t blocks = elements / tensor_block[type].elements + (elements % tensor_block[type].elements != 0);
+    uint64_t blocks =
+        elements / tensor_block[type].elements + (elements % tensor_block[type].elements != 0);
     overflow |= __builtin_mul_overflow(blocks, (uint64_t)tensor_block[type].bytes, ret_bytes);
     overflow |= __builtin_add_overflow(offset, *ret_bytes, ret_end);
     return overflow ? error_set(err, ERROR_INVALID, "a tensor with an impossible size") : 0;
 }
 
-static int parse_tensors(struct cursor *c, struct gguf_info *info, uint64_t alignment, struct error **err)
+static int parse_tensors(struct cursor *c, struct gguf_info *info, uint64_t alignment,
+                         struct error **err)
 {
     uint64_t data_end = 0;
     for (uint64_t i = 0; i < info->tensor_count && !c->short_read; i++) {
@@ -328,8 +340,9 @@ static int parse_tensors(struct cursor *c, struct gguf_info *info, uint64_t alig
 
 static bool is_encoder(const char *architecture)
 {
-    static const char *const encoders[] = { "bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2", "jina-bert-v3", "modern-bert",
-                                            "neo-bert", "gemma-embedding", "t5encoder" };
+    static const char *const encoders[] = { "bert",         "nomic-bert",      "nomic-bert-moe",
+                                            "jina-bert-v2", "jina-bert-v3",    "modern-bert",
+                                            "neo-bert",     "gemma-embedding", "t5encoder" };
     for (size_t i = 0; i < COUNT_OF(encoders); i++)
         if (strcmp(architecture, encoders[i]) == 0)
             return true;
@@ -355,21 +368,26 @@ static void fill_derived(struct gguf_info *info)
     info->is_embedding = is_encoder(info->architecture);
 }
 
-int gguf_parse(struct arena *a, const void *head, size_t head_len, uint64_t file_bytes, struct gguf_info *ret,
-               struct error **err)
+int gguf_parse(struct arena *a, const void *head, size_t head_len, uint64_t file_bytes,
+               struct gguf_info *ret, struct error **err)
 {
     struct cursor c = { .data = head, .len = head_len };
-    struct gguf_info info = { .file_bytes = file_bytes, .architecture = "", .name = "", .file_type = "" };
+    struct gguf_info info = {
+        .file_bytes = file_bytes, .architecture = "", .name = "", .file_type = ""
+    };
     const uint8_t *magic = take(&c, 4);
     if (!magic || memcmp(magic, "GGUF", 4) != 0)
-        return error_set(err, ERROR_INVALID, "it is not a GGUF file: it does not start with the letters GGUF");
+        return error_set(err, ERROR_INVALID,
+                         "it is not a GGUF file: it does not start with the letters GGUF");
     info.version = (uint32_t)take_uint(&c, 4);
     info.tensor_count = take_uint(&c, 8);
     uint64_t pairs = take_uint(&c, 8);
     if (!c.short_read && (info.version < 2 || info.version > 3))
-        return error_set(err, ERROR_INVALID, "it is GGUF version %u; versions 2 and 3 are known", info.version);
+        return error_set(err, ERROR_INVALID, "it is GGUF version %u; versions 2 and 3 are known",
+                         info.version);
     if (info.tensor_count > MAX_TENSORS || pairs > MAX_KEYS)
-        return error_set(err, ERROR_INVALID, "its GGUF head claims %llu tensors and %llu keys: it is damaged",
+        return error_set(err, ERROR_INVALID,
+                         "its GGUF head claims %llu tensors and %llu keys: it is damaged",
                          (unsigned long long)info.tensor_count, (unsigned long long)pairs);
 
     uint64_t alignment = DEFAULT_ALIGNMENT;
@@ -377,14 +395,16 @@ int gguf_parse(struct arena *a, const void *head, size_t head_len, uint64_t file
     for (uint64_t i = 0; r == 0 && i < pairs && !c.short_read; i++)
         r = parse_pair(a, &c, &info, &alignment, err);
     if (r == 0 && (alignment == 0 || alignment > MIB))
-        r = error_set(err, ERROR_INVALID, "an alignment of %llu bytes", (unsigned long long)alignment);
+        r = error_set(err, ERROR_INVALID, "an alignment of %llu bytes",
+                      (unsigned long long)alignment);
     if (r == 0)
         r = parse_tensors(&c, &info, alignment, err);
     if (r < 0)
         return error_prefix(err, r, "its GGUF head is damaged");
     if (c.short_read) {
         if (head_len >= file_bytes)
-            return error_set(err, ERROR_INVALID, "the file is truncated: its %llu bytes end inside the GGUF head",
+            return error_set(err, ERROR_INVALID,
+                             "the file is truncated: its %llu bytes end inside the GGUF head",
                              (unsigned long long)file_bytes);
         return error_set(err, ERROR_TOO_LARGE, "the GGUF head is larger than %zu bytes", head_len);
     }
@@ -417,7 +437,8 @@ static int read_head(int fd, size_t want, char **ret, size_t *ret_len, struct er
     return 0;
 }
 
-static int open_checked(struct arena *a, const char *path, struct gguf_info *ret, struct error **err)
+static int open_checked(struct arena *a, const char *path, struct gguf_info *ret,
+                        struct error **err)
 {
     AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -441,8 +462,10 @@ static int open_checked(struct arena *a, const char *path, struct gguf_info *ret
             return error_set(err, ERROR_INVALID, "%s", error_message(parse_err));
     }
     if (ret->file_bytes < ret->expected_bytes)
-        return error_set(err, ERROR_INVALID, "it is truncated: it has %llu bytes of %llu; fetch it again",
-                         (unsigned long long)ret->file_bytes, (unsigned long long)ret->expected_bytes);
+        return error_set(err, ERROR_INVALID,
+                         "it is truncated: it has %llu bytes of %llu; fetch it again",
+                         (unsigned long long)ret->file_bytes,
+                         (unsigned long long)ret->expected_bytes);
     return 0;
 }
 
@@ -454,7 +477,7 @@ int gguf_open(struct arena *a, const char *path, struct gguf_info *ret, struct e
 
 /* ---- memory ------------------------------------------------------------------------------------------------- */
 
-#define KV_ELEMENT_BYTES 2   /* f16 */
+#define KV_ELEMENT_BYTES 2 /* f16 */
 #define CONTEXT_STEP 256
 
 static uint64_t saturating_mul(uint64_t x, uint64_t y)
@@ -471,13 +494,16 @@ static uint64_t saturating_add(uint64_t x, uint64_t y)
 
 uint64_t gguf_kv_bytes(const struct gguf_info *g, uint64_t context_tokens)
 {
-    uint64_t per_layer = saturating_mul(saturating_mul(g->head_count_kv, saturating_add(g->key_length, g->value_length)),
-                                        KV_ELEMENT_BYTES);
+    uint64_t per_layer =
+        saturating_mul(saturating_mul(g->head_count_kv,
+                                      saturating_add(g->key_length, g->value_length)),
+                       KV_ELEMENT_BYTES);
     uint64_t windowed = 0;
     if (g->sliding_window > 0 && g->sliding_window_pattern > 1)
         windowed = g->block_count - g->block_count / g->sliding_window_pattern;
     uint64_t window = MIN(context_tokens, g->sliding_window);
-    return saturating_add(saturating_mul(saturating_mul(per_layer, g->block_count - windowed), context_tokens),
+    return saturating_add(saturating_mul(saturating_mul(per_layer, g->block_count - windowed),
+                                         context_tokens),
                           saturating_mul(saturating_mul(per_layer, windowed), window));
 }
 

@@ -30,10 +30,11 @@ int model_name_check(const char *name, struct error **err)
               strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789.-_") == len;
     if (ok)
         return 0;
-    return error_set(err, ERROR_INVALID,
-                     "model name \"%s\": use lower-case letters, digits, '.', '-' and '_', starting with a letter or digit, at "
-                     "most %d characters",
-                     name, MAX_NAME);
+    return error_set(
+        err, ERROR_INVALID,
+        "model name \"%s\": use lower-case letters, digits, '.', '-' and '_', starting with a letter or digit, at "
+        "most %d characters",
+        name, MAX_NAME);
 }
 
 char *model_store_path(struct arena *a, const char *dir, const char *name)
@@ -49,7 +50,10 @@ char *model_record_path(struct arena *a, const char *dir, const char *name)
 /* ---- the record --------------------------------------------------------------------------------------------- */
 
 /* Head figures that the record keeps, in one table for writing and reading. */
-#define FIGURE(key, field) { key, offsetof(struct gguf_info, field) }
+#define FIGURE(key, field)                                                                         \
+    {                                                                                              \
+        key, offsetof(struct gguf_info, field)                                                     \
+    }
 static const struct {
     const char *key;
     size_t offset;
@@ -75,15 +79,17 @@ static int64_t modified_ns(const struct stat *st)
 
 static struct json *record_make(struct arena *a, const struct model_entry *e, const struct stat *st)
 {
-    struct json *head = OBJ("architecture", STR(e->info.architecture), "name", STR(e->info.name), "quantization",
-                            STR(e->info.file_type), "embedding", BOOL(e->info.is_embedding), "version", INT(e->info.version));
+    struct json *head = OBJ("architecture", STR(e->info.architecture), "name", STR(e->info.name),
+                            "quantization", STR(e->info.file_type), "embedding",
+                            BOOL(e->info.is_embedding), "version", INT(e->info.version));
     for (size_t i = 0; i < COUNT_OF(figures); i++) {
         uint64_t value;
         memcpy(&value, (const char *)&e->info + figures[i].offset, sizeof(value));
         json_set(a, head, figures[i].key, INT((int64_t)value));
     }
-    return OBJ("name", STR(e->name), "bytes", INT((int64_t)e->bytes), "modifiedNs", INT(modified_ns(st)), "sha256",
-               STR(e->sha256), "source", STR(e->source), "head", head);
+    return OBJ("name", STR(e->name), "bytes", INT((int64_t)e->bytes), "modifiedNs",
+               INT(modified_ns(st)), "sha256", STR(e->sha256), "source", STR(e->source), "head",
+               head);
 }
 
 static const char *or_empty(const char *s)
@@ -91,15 +97,19 @@ static const char *or_empty(const char *s)
     return s ? s : "";
 }
 
-/* Fills e from the record when there is one. true: its head figures are those of the file as it is now. */
-static bool record_read(struct arena *a, const char *path, const struct stat *st, struct model_entry *e)
+/* Fills e from the record when there is one. true: its head figures are those of the file as it is
+ * now. */
+static bool record_read(struct arena *a, const char *path, const struct stat *st,
+                        struct model_entry *e)
 {
     AUTO_FREE char *text = NULL;
     size_t len = 0;
     struct json *record = NULL;
-    if (file_read(path, MAX_RECORD, &text, &len, NULL) < 0 || json_parse(a, text, len, &record, NULL) < 0)
+    if (file_read(path, MAX_RECORD, &text, &len, NULL) < 0 ||
+        json_parse(a, text, len, &record, NULL) < 0)
         return false;
-    if (json_find_int(record, -1, "bytes") != st->st_size || json_find_int(record, -1, "modifiedNs") != modified_ns(st))
+    if (json_find_int(record, -1, "bytes") != st->st_size ||
+        json_find_int(record, -1, "modifiedNs") != modified_ns(st))
         return false;
     const struct json *head = json_get(record, "head");
     if (!json_is_object(head))
@@ -126,18 +136,21 @@ static bool record_read(struct arena *a, const char *path, const struct stat *st
 
 /* ---- looking up --------------------------------------------------------------------------------------------- */
 
-static int stat_model(struct arena *a, const char *dir, const char *name, const char **ret_path, struct stat *st,
-                      struct error **err)
+static int stat_model(struct arena *a, const char *dir, const char *name, const char **ret_path,
+                      struct stat *st, struct error **err)
 {
     *ret_path = model_store_path(a, dir, name);
     if (stat(*ret_path, st) == 0)
         return 0;
     if (errno == ENOENT)
-        return error_set(err, ERROR_NOT_FOUND, "model \"%s\" is not in the model store; run `kaito models pull %s`", name, name);
+        return error_set(err, ERROR_NOT_FOUND,
+                         "model \"%s\" is not in the model store; run `kaito models pull %s`", name,
+                         name);
     return error_set_errno(err, errno, "model file %s", *ret_path);
 }
 
-int model_store_find(struct arena *a, const char *dir, const char *name, struct model_entry *ret, struct error **err)
+int model_store_find(struct arena *a, const char *dir, const char *name, struct model_entry *ret,
+                     struct error **err)
 {
     int r = model_name_check(name, err);
     if (r < 0)
@@ -157,8 +170,8 @@ int model_store_find(struct arena *a, const char *dir, const char *name, struct 
     return 0;
 }
 
-int model_store_record(struct arena *a, const char *dir, const char *name, const char *sha256, const char *source,
-                       struct error **err)
+int model_store_record(struct arena *a, const char *dir, const char *name, const char *sha256,
+                       const char *source, struct error **err)
 {
     struct stat st;
     struct model_entry e = { .name = name, .sha256 = or_empty(sha256), .source = or_empty(source) };
@@ -196,10 +209,12 @@ static struct json *describe(struct arena *a, const char *dir, const char *name)
     if (model_store_find(a, dir, name, &e, &err) < 0) {
         struct stat st;
         int64_t bytes = stat(path, &st) == 0 ? st.st_size : 0;
-        return OBJ("name", STR(name), "file", STR(path), "bytes", INT(bytes), "error", STR(error_message(err)));
+        return OBJ("name", STR(name), "file", STR(path), "bytes", INT(bytes), "error",
+                   STR(error_message(err)));
     }
-    return OBJ("name", STR(name), "file", STR(path), "bytes", INT((int64_t)e.bytes), "sha256", STR(e.sha256), "source",
-               STR(e.source), "architecture", STR(e.info.architecture), "quantization", STR(e.info.file_type), "contextLength",
+    return OBJ("name", STR(name), "file", STR(path), "bytes", INT((int64_t)e.bytes), "sha256",
+               STR(e.sha256), "source", STR(e.source), "architecture", STR(e.info.architecture),
+               "quantization", STR(e.info.file_type), "contextLength",
                INT((int64_t)e.info.context_length));
 }
 

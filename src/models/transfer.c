@@ -78,10 +78,10 @@ static int hash_file(const char *path, char out[SHA256_HEX_SIZE], struct error *
     return r;
 }
 
-/* Checks DIR/NAME.gguf.part and makes it the model. A wrong checksum or head removes it: a resumed download would only
- * carry the fault on. */
-static int install_part(struct arena *a, const char *dir, const char *name, const char *part, const char *expected_sha256,
-                        const char *source, struct error **err)
+/* Checks DIR/NAME.gguf.part and makes it the model. A wrong checksum or head removes it: a resumed
+ * download would only carry the fault on. */
+static int install_part(struct arena *a, const char *dir, const char *name, const char *part,
+                        const char *expected_sha256, const char *source, struct error **err)
 {
     char sha256[SHA256_HEX_SIZE];
     int r = hash_file(part, sha256, err);
@@ -89,12 +89,15 @@ static int install_part(struct arena *a, const char *dir, const char *name, cons
         return r;
     struct gguf_info info;
     if (expected_sha256 && !str_case_eq(expected_sha256, sha256))
-        r = error_set(err, ERROR_INVALID, "the checksum is wrong: sha256 %s, expected %s; the file was removed, try again",
-                      sha256, expected_sha256);
+        r = error_set(
+            err, ERROR_INVALID,
+            "the checksum is wrong: sha256 %s, expected %s; the file was removed, try again",
+            sha256, expected_sha256);
     else
         r = gguf_open(a, part, &info, err);
     if (r == 0 && info.split_count > 1)
-        r = error_set(err, ERROR_UNSUPPORTED, "it is one of %u parts; models in one file can be used", info.split_count);
+        r = error_set(err, ERROR_UNSUPPORTED,
+                      "it is one of %u parts; models in one file can be used", info.split_count);
     if (r < 0) {
         unlink(part);
         return r;
@@ -105,8 +108,8 @@ static int install_part(struct arena *a, const char *dir, const char *name, cons
     return model_store_record(a, dir, name, sha256, source, err);
 }
 
-static int prepare(struct arena *a, const char *dir, const char *name, const char **ret_part, int *ret_lock,
-                   struct error **err)
+static int prepare(struct arena *a, const char *dir, const char *name, const char **ret_part,
+                   int *ret_lock, struct error **err)
 {
     int r = model_name_check(name, err);
     if (r == 0)
@@ -127,9 +130,11 @@ static int check_space(const char *dir, uint64_t bytes, struct error **err)
     uint64_t free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
     if (bytes <= free_bytes)
         return 0;
-    return error_set(err, ERROR_IO, "%s has %.2f GiB free and the model needs %.2f GiB more; free some space or name another "
-                                    "directory with --models-dir",
-                     dir, (double)free_bytes / (double)GIB, (double)bytes / (double)GIB);
+    return error_set(
+        err, ERROR_IO,
+        "%s has %.2f GiB free and the model needs %.2f GiB more; free some space or name another "
+        "directory with --models-dir",
+        dir, (double)free_bytes / (double)GIB, (double)bytes / (double)GIB);
 }
 
 /* ---- download ------------------------------------------------------------------------------------------------ */
@@ -141,8 +146,8 @@ struct download {
     pthread_mutex_t mutex;
     pthread_cond_t cond;
     int fd;
-    uint64_t have;                /* bytes in the part file */
-    uint64_t total;               /* of the whole file; 0: unknown */
+    uint64_t have;  /* bytes in the part file */
+    uint64_t total; /* of the whole file; 0: unknown */
     int status;
     int write_errno;
     bool ended;
@@ -159,7 +164,8 @@ static uint64_t parse_total(const struct http_header *headers, size_t n, int sta
             if (slash && str_to_uint64(slash + 1, &value) == 0)
                 return value;
         }
-        if (status == 200 && str_case_eq(headers[i].name, "content-length") && str_to_uint64(headers[i].value, &value) == 0)
+        if (status == 200 && str_case_eq(headers[i].name, "content-length") &&
+            str_to_uint64(headers[i].value, &value) == 0)
             return value;
     }
     return 0;
@@ -203,16 +209,19 @@ static void on_end(void *ctx, const struct error *err)
 }
 
 /* Runs one connection to its end. Returns 0 when it ran; what came of it stands in d. */
-static int connect_once(struct http_client *client, struct download *d, struct arena *a, struct error **err)
+static int connect_once(struct http_client *client, struct download *d, struct arena *a,
+                        struct error **err)
 {
     struct http_header headers[2];
     size_t n = 0;
     d->status = 0;
     d->ended = false;
     if (d->have > 0)
-        headers[n++] = (struct http_header){ "Range", arena_printf(a, "bytes=%llu-", (unsigned long long)d->have) };
+        headers[n++] = (struct http_header){ "Range", arena_printf(a, "bytes=%llu-",
+                                                                   (unsigned long long)d->have) };
     if (!str_empty(d->pull->token))
-        headers[n++] = (struct http_header){ "Authorization", arena_printf(a, "Bearer %s", d->pull->token) };
+        headers[n++] =
+            (struct http_header){ "Authorization", arena_printf(a, "Bearer %s", d->pull->token) };
     struct http_request request = {
         .url = d->pull->url,
         .headers = headers,
@@ -240,8 +249,12 @@ static int status_error(const struct download *d, struct error **err)
     switch (d->status) {
     case 401:
     case 403:
-        return error_set(err, ERROR_FORBIDDEN, "%s answered %d: the model needs %s; set HF_TOKEN or give --token", url, d->status,
-                         str_empty(d->pull->token) ? "a token" : "a token that may read it (accept its licence first)");
+        return error_set(err, ERROR_FORBIDDEN,
+                         "%s answered %d: the model needs %s; set HF_TOKEN or give --token", url,
+                         d->status,
+                         str_empty(d->pull->token)
+                             ? "a token"
+                             : "a token that may read it (accept its licence first)");
     case 404:
         return error_set(err, ERROR_NOT_FOUND, "%s does not exist (404)", url);
     default:
@@ -252,7 +265,8 @@ static int status_error(const struct download *d, struct error **err)
 static bool worth_retrying(const struct download *d)
 {
     if (d->status == 0 || d->status == 200 || d->status == 206)
-        return d->end_code == ERROR_UNAVAILABLE || d->end_code == ERROR_TIMEOUT || d->end_code == ERROR_OK;
+        return d->end_code == ERROR_UNAVAILABLE || d->end_code == ERROR_TIMEOUT ||
+               d->end_code == ERROR_OK;
     return d->status == 429 || d->status >= 500;
 }
 
@@ -260,9 +274,11 @@ static bool worth_retrying(const struct download *d)
 static int judge(struct download *d, struct error **err)
 {
     if (d->write_errno != 0)
-        return error_set_errno(err, d->write_errno, "cannot write to the model store %s", d->pull->dir);
+        return error_set_errno(err, d->write_errno, "cannot write to the model store %s",
+                               d->pull->dir);
     if (d->status == 416 && d->have > 0) {
-        /* Nothing is left from there on: the part is whole, or longer than the file. The checks that follow tell. */
+        /* Nothing is left from there on: the part is whole, or longer than the file. The checks
+         * that follow tell. */
         return 1;
     }
     bool fine = d->status == 200 || d->status == 206;
@@ -280,11 +296,14 @@ static int give_up(const struct download *d, struct error **err)
 {
     if (d->status >= 400)
         return status_error(d, err);
-    return error_set(err, ERROR_UNAVAILABLE, "%s: %s; %llu bytes are kept, the same command goes on from there", d->pull->url,
-                     d->end_text[0] ? d->end_text : "the connection ended early", (unsigned long long)d->have);
+    return error_set(err, ERROR_UNAVAILABLE,
+                     "%s: %s; %llu bytes are kept, the same command goes on from there",
+                     d->pull->url, d->end_text[0] ? d->end_text : "the connection ended early",
+                     (unsigned long long)d->have);
 }
 
-static int download(struct http_client *client, struct download *d, struct arena *a, struct error **err)
+static int download(struct http_client *client, struct download *d, struct arena *a,
+                    struct error **err)
 {
     unsigned attempts = d->pull->attempts ? d->pull->attempts : DEFAULT_ATTEMPTS;
     uint64_t before = d->have;
@@ -342,8 +361,8 @@ int model_pull(struct http_client *client, const struct model_pull *pull, struct
     r = download(client, &d, a, err);
     if (r == 0 && pull->bytes > 0 && d.have != pull->bytes) {
         unlink(part);
-        r = error_set(err, ERROR_INVALID, "%s has %llu bytes, expected %llu; the file was removed", pull->url,
-                      (unsigned long long)d.have, (unsigned long long)pull->bytes);
+        r = error_set(err, ERROR_INVALID, "%s has %llu bytes, expected %llu; the file was removed",
+                      pull->url, (unsigned long long)d.have, (unsigned long long)pull->bytes);
     }
     if (r == 0 && fsync(fd) < 0)
         r = error_set_errno(err, errno, "cannot write %s", part);
@@ -354,7 +373,8 @@ int model_pull(struct http_client *client, const struct model_pull *pull, struct
 
 /* ---- import -------------------------------------------------------------------------------------------------- */
 
-static int copy_file(int from, int to, uint64_t total, struct progress *progress, struct error **err)
+static int copy_file(int from, int to, uint64_t total, struct progress *progress,
+                     struct error **err)
 {
     if (ioctl(to, FICLONE, from) == 0)
         return 0;
@@ -376,8 +396,8 @@ static int copy_file(int from, int to, uint64_t total, struct progress *progress
     }
 }
 
-int model_import(const char *dir, const char *name, const char *file, model_progress_fn *progress_fn, void *ctx,
-                 struct error **err)
+int model_import(const char *dir, const char *name, const char *file,
+                 model_progress_fn *progress_fn, void *ctx, struct error **err)
 {
     AUTO_ARENA a = arena_new();
     AUTO_FD lock = -1;

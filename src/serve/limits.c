@@ -1,4 +1,5 @@
-/* How much memory and how many processors this process may use: the machine's figures, cut by control groups. */
+/* How much memory and how many processors this process may use: the machine's figures, cut by
+ * control groups. */
 #include "serve/serve.h"
 
 #include <sched.h>
@@ -89,7 +90,8 @@ static void limit_cpus(const char *dir, void *ctx)
     size_t len = 0;
     unsigned long long quota = 0;
     unsigned long long period = 0;
-    if (file_read(path, SMALL_FILE, &text, &len, NULL) == 0 && sscanf(text, "%llu %llu", &quota, &period) == 2 && period > 0)
+    if (file_read(path, SMALL_FILE, &text, &len, NULL) == 0 &&
+        sscanf(text, "%llu %llu", &quota, &period) == 2 && period > 0)
         *cpus = MIN(*cpus, (unsigned)MAX((quota + period - 1) / period, 1));
 }
 

@@ -1,15 +1,16 @@
-/* The command line of llama.cpp's server: what KAITO promises (name, port, health, a context that fits) comes from the
- * request, everything else may come from the user's configuration. */
+/* The command line of llama.cpp's server: what KAITO promises (name, port, health, a context that
+ * fits) comes from the request, everything else may come from the user's configuration. */
 #include "serve/serve.h"
 
 #include <string.h>
 
 #include "base/str.h"
 
-/* Buffers of the engine beside weights and cache: compute graphs, tokenizer, HTTP server. Measured with models of 0.3 to 4
- * billion parameters: 90 to 300 MiB. */
+/* Buffers of the engine beside weights and cache: compute graphs, tokenizer, HTTP server. Measured
+ * with models of 0.3 to 4 billion parameters: 90 to 300 MiB. */
 #define ENGINE_OVERHEAD (320 * MIB)
-/* Without a request, no more context than this: a cache nobody asked for is memory taken from others. */
+/* Without a request, no more context than this: a cache nobody asked for is memory taken from
+ * others. */
 #define DEFAULT_CONTEXT 32768
 #define SMALLEST_CONTEXT 256
 
@@ -65,20 +66,22 @@ static int wanted_context(const struct serve_request *request, uint64_t *ret, st
     if (value && json_is_string(value) && str_to_int64(json_string(value), &tokens) < 0)
         tokens = -1;
     if (tokens < 0 || (value && tokens < SMALLEST_CONTEXT))
-        return error_set(err, ERROR_INVALID, "max-model-len must be a number of tokens, %d or more", SMALLEST_CONTEXT);
+        return error_set(err, ERROR_INVALID, "max-model-len must be a number of tokens, %d or more",
+                         SMALLEST_CONTEXT);
     *ret = (uint64_t)tokens;
     return 0;
 }
 
-static int fit_context(const struct serve_request *request, const struct gguf_info *model, uint64_t *ret,
-                       struct error **err)
+static int fit_context(const struct serve_request *request, const struct gguf_info *model,
+                       uint64_t *ret, struct error **err)
 {
     uint64_t wanted = 0;
     int r = wanted_context(request, &wanted, err);
     if (r < 0)
         return r;
     if (wanted > 0 && model->context_length > 0 && wanted > model->context_length)
-        return error_set(err, ERROR_INVALID, "max-model-len is %llu; this model goes up to %llu tokens",
+        return error_set(err, ERROR_INVALID,
+                         "max-model-len is %llu; this model goes up to %llu tokens",
                          (unsigned long long)wanted, (unsigned long long)model->context_length);
 
     uint64_t fixed = model->weight_bytes + ENGINE_OVERHEAD;
@@ -86,11 +89,13 @@ static int fit_context(const struct serve_request *request, const struct gguf_in
     uint64_t fitting = gguf_context_for(model, budget, wanted ? wanted : DEFAULT_CONTEXT);
     if (fitting == 0 || (wanted > 0 && fitting + SMALLEST_CONTEXT <= wanted)) {
         uint64_t need = fixed + gguf_kv_bytes(model, MAX(wanted, SMALLEST_CONTEXT));
-        return error_set(err, ERROR_TOO_LARGE,
-                         "the model does not fit: %.2f GiB of weights, %.2f GiB for %llu tokens of context and %.2f GiB for the "
-                         "engine need %.2f GiB; %.2f GiB are free. Free memory, lower max-model-len or choose a smaller model",
-                         gib(model->weight_bytes), gib(need - fixed), (unsigned long long)MAX(wanted, SMALLEST_CONTEXT),
-                         gib(ENGINE_OVERHEAD), gib(need), gib(request->memory_bytes));
+        return error_set(
+            err, ERROR_TOO_LARGE,
+            "the model does not fit: %.2f GiB of weights, %.2f GiB for %llu tokens of context and %.2f GiB for the "
+            "engine need %.2f GiB; %.2f GiB are free. Free memory, lower max-model-len or choose a smaller model",
+            gib(model->weight_bytes), gib(need - fixed),
+            (unsigned long long)MAX(wanted, SMALLEST_CONTEXT), gib(ENGINE_OVERHEAD), gib(need),
+            gib(request->memory_bytes));
     }
     *ret = wanted > 0 ? wanted : fitting;
     return 0;
@@ -98,14 +103,17 @@ static int fit_context(const struct serve_request *request, const struct gguf_in
 
 static int add_config(struct argv_builder *b, const struct json *config, struct error **err)
 {
-    JSON_FOREACH(it, config) {
+    JSON_FOREACH(it, config)
+    {
         if (strcmp(it.key, "max-model-len") == 0)
             continue;
         if (it.key_len == 0 || it.key[0] == '-')
-            return error_set(err, ERROR_INVALID, "option \"%s\": write it without dashes in front", it.key);
+            return error_set(err, ERROR_INVALID, "option \"%s\": write it without dashes in front",
+                             it.key);
         for (size_t i = 0; i < COUNT_OF(reserved); i++)
             if (strcmp(it.key, reserved[i].key) == 0)
-                return error_set(err, ERROR_INVALID, "option \"%s\" is set by KAITO; use %s", it.key, reserved[i].instead);
+                return error_set(err, ERROR_INVALID, "option \"%s\" is set by KAITO; use %s",
+                                 it.key, reserved[i].instead);
         const char *name = arena_printf(b->a, "--%s", it.key);
         if (json_is_bool(it.value)) {
             if (json_bool(it.value, false))
@@ -113,14 +121,17 @@ static int add_config(struct argv_builder *b, const struct json *config, struct 
         } else if (json_is_null(it.value)) {
             add(b, name);
         } else {
-            add_option(b, name, json_is_string(it.value) ? json_string(it.value) : json_text(b->a, it.value));
+            add_option(b, name,
+                       json_is_string(it.value) ? json_string(it.value)
+                                                : json_text(b->a, it.value));
         }
     }
     return 0;
 }
 
-int serve_llama_argv(struct arena *a, const struct serve_request *request, const struct gguf_info *model, char ***ret,
-                     uint64_t *ret_context, struct error **err)
+int serve_llama_argv(struct arena *a, const struct serve_request *request,
+                     const struct gguf_info *model, char ***ret, uint64_t *ret_context,
+                     struct error **err)
 {
     int r = fit_context(request, model, ret_context, err);
     if (r < 0)

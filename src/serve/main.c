@@ -1,5 +1,6 @@
-/* `kaito-serve ENGINE …`: the entry point of a model container. Reads the mounted configuration, checks the weights and the
- * memory, and becomes the engine. A failure is one line on stderr, which the pod's log and termination show. */
+/* `kaito-serve ENGINE …`: the entry point of a model container. Reads the mounted configuration,
+ * checks the weights and the memory, and becomes the engine. A failure is one line on stderr, which
+ * the pod's log and termination show. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,11 +29,14 @@ static int parse_flags(int argc, char **argv, struct serve_flags *f, struct erro
 {
     struct flag flags[] = {
         { "model", FLAG_STRING, &f->model, "FILE", "the GGUF file", 0 },
-        { "served-model-name", FLAG_STRING, &f->served_name, "NAME", "the name that clients ask for", 0 },
-        { "host", FLAG_STRING, &f->host, "ADDRESS", "where to listen; $KAITO_POD_IP or all addresses when not given", 0 },
+        { "served-model-name", FLAG_STRING, &f->served_name, "NAME",
+          "the name that clients ask for", 0 },
+        { "host", FLAG_STRING, &f->host, "ADDRESS",
+          "where to listen; $KAITO_POD_IP or all addresses when not given", 0 },
         { "port", FLAG_INT, &f->port, "PORT", "where to listen", 0 },
         { "kaito-config-file", FLAG_STRING, &f->config_file, "FILE", "inference_config.yaml", 0 },
-        { "max-model-len", FLAG_INT, &f->max_model_len, "TOKENS", "context length; what fits when not given", 0 },
+        { "max-model-len", FLAG_INT, &f->max_model_len, "TOKENS",
+          "context length; what fits when not given", 0 },
         { .name = NULL },
     };
     struct flag_set set = {
@@ -41,7 +45,8 @@ static int parse_flags(int argc, char **argv, struct serve_flags *f, struct erro
         .flags = flags,
     };
     if (argc < 2 || strcmp(argv[1], ENGINE) != 0)
-        return error_set(err, ERROR_INVALID, "the engine is missing or unknown; usage: %s", set.usage);
+        return error_set(err, ERROR_INVALID, "the engine is missing or unknown; usage: %s",
+                         set.usage);
     AUTO_FREE char **operands = NULL;
     size_t n = 0;
     int r = flags_parse(&set, argc - 1, argv + 1, &operands, &n, err);
@@ -50,7 +55,8 @@ static int parse_flags(int argc, char **argv, struct serve_flags *f, struct erro
     if (r == 0 && str_empty(f->model))
         return error_set(err, ERROR_INVALID, "--model is missing; it names the GGUF file");
     if (r == 0 && (f->port < 1 || f->port > UINT16_MAX))
-        return error_set(err, ERROR_INVALID, "--port is %lld; it can be 1 to 65535", (long long)f->port);
+        return error_set(err, ERROR_INVALID, "--port is %lld; it can be 1 to 65535",
+                         (long long)f->port);
     return r;
 }
 
@@ -80,7 +86,9 @@ static int serve(struct arena *a, const struct serve_flags *f, struct error **er
     struct serve_request request = {
         .model_path = f->model,
         .served_name = str_empty(f->served_name) ? model.name : f->served_name,
-        .host = !str_empty(f->host) ? f->host : !str_empty(pod_ip) ? pod_ip : "0.0.0.0",
+        .host = !str_empty(f->host)  ? f->host
+                : !str_empty(pod_ip) ? pod_ip
+                                     : "0.0.0.0",
         .port = f->port,
         .max_model_len = f->max_model_len,
         .config = config,
@@ -92,9 +100,9 @@ static int serve(struct arena *a, const struct serve_flags *f, struct error **er
     r = serve_llama_argv(a, &request, &model, &argv, &context, err);
     if (r < 0)
         return r;
-    fprintf(stderr, "kaito-serve: %s (%s, %s), %llu tokens of context, %u threads, %s:%lld\n", request.served_name,
-            model.architecture, model.file_type, (unsigned long long)context, request.cpus, request.host,
-            (long long)request.port);
+    fprintf(stderr, "kaito-serve: %s (%s, %s), %llu tokens of context, %u threads, %s:%lld\n",
+            request.served_name, model.architecture, model.file_type, (unsigned long long)context,
+            request.cpus, request.host, (long long)request.port);
     execvp(argv[0], argv);
     return error_set_errno(err, errno, "cannot start %s; it must be in PATH", argv[0]);
 }

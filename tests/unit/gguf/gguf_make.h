@@ -46,7 +46,8 @@ static inline void gguf_add_u32(struct gguf_make *g, const char *key, uint32_t v
     g->key_count++;
 }
 
-static inline void gguf_add_u32_array(struct gguf_make *g, const char *key, const uint32_t *values, size_t n)
+static inline void gguf_add_u32_array(struct gguf_make *g, const char *key, const uint32_t *values,
+                                      size_t n)
 {
     gguf_put_string(&g->keys, key);
     gguf_put(&g->keys, 9, 4);

@@ -87,7 +87,8 @@ static void cache_counts_windows_once(void **state)
     AUTO_BUF file = gguf_make_gemma();
     struct gguf_info g;
     assert_int_equal(gguf_parse(a, file.data, file.len, file.len, &g, NULL), 0);
-    /* One layer keeps 1 head × (256 + 256) × 2 bytes = 1 KiB a token; 3 of 18 layers keep all, 15 keep 512. */
+    /* One layer keeps 1 head × (256 + 256) × 2 bytes = 1 KiB a token; 3 of 18 layers keep all, 15
+     * keep 512. */
     assert_int_equal(gguf_kv_bytes(&g, 256), 18 * 256 * KIB);
     assert_int_equal(gguf_kv_bytes(&g, 4096), (3 * 4096 + 15 * 512) * KIB);
 }
@@ -105,11 +106,7 @@ static void context_is_what_fits(void **state)
     assert_int_equal(gguf_context_for(&g, 0, 0), 0);
 }
 
-UNIT_TESTS(TEST(reads_what_the_model_is),
-           TEST(every_shorter_file_is_refused_or_known_to_be_short),
-           TEST(a_head_that_goes_on_asks_for_more),
-           TEST(other_files_are_named),
-           TEST(impossible_sizes_are_refused),
-           TEST(per_layer_heads_take_the_largest),
-           TEST(cache_counts_windows_once),
-           TEST(context_is_what_fits))
+UNIT_TESTS(TEST(reads_what_the_model_is), TEST(every_shorter_file_is_refused_or_known_to_be_short),
+           TEST(a_head_that_goes_on_asks_for_more), TEST(other_files_are_named),
+           TEST(impossible_sizes_are_refused), TEST(per_layer_heads_take_the_largest),
+           TEST(cache_counts_windows_once), TEST(context_is_what_fits))

@@ -19,10 +19,10 @@
 struct mirror {
     struct http_server *server;
     struct buf file;
-    const char *token;            /* asked for; NULL: open */
-    size_t cut_after;             /* bytes of each answer before the connection breaks; 0: whole */
+    const char *token; /* asked for; NULL: open */
+    size_t cut_after;  /* bytes of each answer before the connection breaks; 0: whole */
     bool no_ranges;
-    int fail_status;              /* answered fail_count times first */
+    int fail_status; /* answered fail_count times first */
     int fail_count;
     int requests;
     int resumed;
@@ -42,7 +42,8 @@ static void mirror_handle(struct http_exchange *x, void *ctx)
         return;
     }
     const char *authorization = http_header(x, "Authorization");
-    if (m->token && (!authorization || strcmp(str_skip_prefix(authorization, "Bearer "), m->token) != 0)) {
+    if (m->token &&
+        (!authorization || strcmp(str_skip_prefix(authorization, "Bearer "), m->token) != 0)) {
         http_reply_text(x, 401, "who are you");
         return;
     }
@@ -66,11 +67,12 @@ static void mirror_handle(struct http_exchange *x, void *ctx)
         http_reply(x, from > 0 ? 206 : 200, "application/octet-stream", m->file.data + from, len);
         return;
     }
-    /* Half of it, as a chunked answer that ends early: the total is known from Content-Range or not at all, so the cut
-     * answer carries a range from the start on. */
+    /* Half of it, as a chunked answer that ends early: the total is known from Content-Range or not
+     * at all, so the cut answer carries a range from the start on. */
     snprintf(text, sizeof(text), "bytes %zu-%zu/%zu", from, m->file.len - 1, m->file.len);
     http_set_header(x, "Content-Range", text);
-    struct http_stream_out *out = http_reply_stream(x, 206, "application/octet-stream", m->file.len, NULL, NULL);
+    struct http_stream_out *out =
+        http_reply_stream(x, 206, "application/octet-stream", m->file.len, NULL, NULL);
     http_stream_write(out, m->file.data + from, m->cut_after);
     http_stream_end(out);
 }
@@ -88,10 +90,13 @@ static int setup(void **state)
     strcpy(f->dir, "/tmp/kaito-models-XXXXXX");
     assert_non_null(mkdtemp(f->dir));
     f->mirror.file = gguf_make_gemma();
-    struct http_server_options options = { .name = "mirror", .address = "127.0.0.1", .handler = mirror_handle, .ctx = &f->mirror };
+    struct http_server_options options = {
+        .name = "mirror", .address = "127.0.0.1", .handler = mirror_handle, .ctx = &f->mirror
+    };
     assert_int_equal(http_server_start(&options, &f->mirror.server, NULL), 0);
     assert_int_equal(http_client_new(&(struct http_client_options){ 0 }, &f->client, NULL), 0);
-    snprintf(f->url, sizeof(f->url), "http://127.0.0.1:%d/model.gguf", http_server_port(f->mirror.server));
+    snprintf(f->url, sizeof(f->url), "http://127.0.0.1:%d/model.gguf",
+             http_server_port(f->mirror.server));
     *state = f;
     return 0;
 }
@@ -164,7 +169,8 @@ static void a_whole_part_is_only_checked(void **state)
 {
     struct fixture *f = *state;
     AUTO_FREE char *part = mem_printf("%s/tiny.gguf.part", f->dir);
-    assert_int_equal(file_write_atomic(part, f->mirror.file.data, f->mirror.file.len, 0644, NULL), 0);
+    assert_int_equal(file_write_atomic(part, f->mirror.file.data, f->mirror.file.len, 0644, NULL),
+                     0);
     struct model_pull pull = pull_of(f);
     assert_int_equal(model_pull(f->client, &pull, NULL), 0);
     assert_int_equal(f->mirror.requests, 1);
@@ -245,7 +251,8 @@ static void an_imported_file_is_found(void **state)
     struct fixture *f = *state;
     AUTO_ARENA a = arena_new();
     const char *file = arena_printf(a, "%s/download.bin", f->dir);
-    assert_int_equal(file_write_atomic(file, f->mirror.file.data, f->mirror.file.len, 0644, NULL), 0);
+    assert_int_equal(file_write_atomic(file, f->mirror.file.data, f->mirror.file.len, 0644, NULL),
+                     0);
     assert_int_equal(model_import(f->dir, "mine", file, NULL, NULL, NULL), 0);
     struct model_entry e;
     assert_int_equal(model_store_find(a, f->dir, "mine", &e, NULL), 0);
@@ -263,7 +270,8 @@ static void a_file_put_there_by_hand_is_found_and_a_changed_one_is_read_anew(voi
     struct fixture *f = *state;
     AUTO_ARENA a = arena_new();
     const char *path = model_store_path(a, f->dir, "hand");
-    assert_int_equal(file_write_atomic(path, f->mirror.file.data, f->mirror.file.len, 0644, NULL), 0);
+    assert_int_equal(file_write_atomic(path, f->mirror.file.data, f->mirror.file.len, 0644, NULL),
+                     0);
     struct model_entry e;
     assert_int_equal(model_store_find(a, f->dir, "hand", &e, NULL), 0);
     assert_int_equal(model_store_record(a, f->dir, "hand", "", "", NULL), 0);
@@ -296,17 +304,11 @@ static void names_that_are_paths_are_refused(void **state)
 
 #define FIXED(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-UNIT_TESTS(FIXED(a_pulled_model_is_found),
-           FIXED(a_cut_download_goes_on_where_it_was),
-           FIXED(a_server_without_ranges_starts_again),
-           FIXED(a_whole_part_is_only_checked),
-           FIXED(trouble_that_passes_is_waited_for),
-           FIXED(a_wrong_checksum_leaves_nothing),
-           FIXED(a_token_is_asked_for_and_sent),
-           FIXED(an_absent_url_is_named),
-           FIXED(a_web_page_is_no_model),
-           FIXED(two_pulls_of_one_model_do_not_mix),
+UNIT_TESTS(FIXED(a_pulled_model_is_found), FIXED(a_cut_download_goes_on_where_it_was),
+           FIXED(a_server_without_ranges_starts_again), FIXED(a_whole_part_is_only_checked),
+           FIXED(trouble_that_passes_is_waited_for), FIXED(a_wrong_checksum_leaves_nothing),
+           FIXED(a_token_is_asked_for_and_sent), FIXED(an_absent_url_is_named),
+           FIXED(a_web_page_is_no_model), FIXED(two_pulls_of_one_model_do_not_mix),
            FIXED(an_imported_file_is_found),
            FIXED(a_file_put_there_by_hand_is_found_and_a_changed_one_is_read_anew),
-           FIXED(an_absent_model_names_the_command),
-           FIXED(names_that_are_paths_are_refused))
+           FIXED(an_absent_model_names_the_command), FIXED(names_that_are_paths_are_refused))

@@ -76,7 +76,8 @@ static void too_big_says_the_figures(void **state)
     struct serve_request request = request_with(2 * GIB);
     char **argv = NULL;
     uint64_t context = 0;
-    assert_int_equal(serve_llama_argv(a, &request, &model, &argv, &context, &err), -ERROR_TOO_LARGE);
+    assert_int_equal(serve_llama_argv(a, &request, &model, &argv, &context, &err),
+                     -ERROR_TOO_LARGE);
     assert_non_null(strstr(error_message(err), "2.00 GiB of weights"));
     assert_non_null(strstr(error_message(err), "2.00 GiB are free"));
 }
@@ -91,7 +92,8 @@ static void a_context_that_was_asked_for_is_given_or_refused(void **state)
     assert_int_equal(serve_llama_argv(a, &request, &model, &argv, &context, NULL), 0);
     assert_string_equal(option(argv, "--ctx-size"), "5000");
     request.config = section(a, "llama.cpp:\n  max-model-len: 16384\n");
-    assert_int_equal(serve_llama_argv(a, &request, &model, &argv, &context, NULL), -ERROR_TOO_LARGE);
+    assert_int_equal(serve_llama_argv(a, &request, &model, &argv, &context, NULL),
+                     -ERROR_TOO_LARGE);
     request.config = section(a, "llama.cpp:\n  max-model-len: 200000\n");
     assert_int_equal(serve_llama_argv(a, &request, &model, &argv, &context, NULL), -ERROR_INVALID);
     request.config = section(a, "llama.cpp:\n  max-model-len: soon\n");
@@ -102,7 +104,8 @@ static void options_of_the_configuration_pass_through(void **state)
 {
     AUTO_ARENA a = arena_new();
     struct serve_request request = request_with(32 * GIB);
-    request.config = section(a, "llama.cpp:\n  parallel: 2\n  cache-type-k: q8_0\n  no-mmap: true\n  verbose: false\n");
+    request.config = section(
+        a, "llama.cpp:\n  parallel: 2\n  cache-type-k: q8_0\n  no-mmap: true\n  verbose: false\n");
     char **argv = NULL;
     uint64_t context = 0;
     assert_int_equal(serve_llama_argv(a, &request, &model, &argv, &context, NULL), 0);
@@ -131,7 +134,8 @@ static void bad_configuration_names_the_key(void **state)
     CLEANUP(error_cleanup) struct error *err = NULL;
     struct json *config = NULL;
     const char *text = "llama.cpp:\n  lora: [a, b]\n";
-    assert_int_equal(serve_config_section(a, text, strlen(text), "llama.cpp", &config, &err), -ERROR_INVALID);
+    assert_int_equal(serve_config_section(a, text, strlen(text), "llama.cpp", &config, &err),
+                     -ERROR_INVALID);
     assert_non_null(strstr(error_message(err), "llama.cpp.lora"));
     assert_int_equal(serve_config_section(a, "vllm: {}\n", 9, "llama.cpp", &config, NULL), 0);
     assert_null(config);
@@ -143,11 +147,8 @@ static void the_machine_has_memory_and_processors(void **state)
     assert_true(serve_cpu_count() >= 1);
 }
 
-UNIT_TESTS(TEST(promises_are_in_the_command_line),
-           TEST(context_shrinks_to_the_memory),
-           TEST(too_big_says_the_figures),
-           TEST(a_context_that_was_asked_for_is_given_or_refused),
+UNIT_TESTS(TEST(promises_are_in_the_command_line), TEST(context_shrinks_to_the_memory),
+           TEST(too_big_says_the_figures), TEST(a_context_that_was_asked_for_is_given_or_refused),
            TEST(options_of_the_configuration_pass_through),
-           TEST(options_that_kaito_sets_are_refused_by_name),
-           TEST(bad_configuration_names_the_key),
+           TEST(options_that_kaito_sets_are_refused_by_name), TEST(bad_configuration_names_the_key),
            TEST(the_machine_has_memory_and_processors))
