@@ -1,4 +1,5 @@
-/* What every unit test needs: cmocka with the headers it wants before it, and a main that speaks TAP.
+/* What every unit test needs: cmocka with the headers it wants before it, and a main that speaks
+ * TAP.
  *
  *     static void does_a_thing(void **state) { … }
  *     UNIT_TESTS(TEST(does_a_thing), TEST(refuses_another)) */

@@ -43,8 +43,9 @@ static void errno_picks_the_code_and_adds_its_words(void **state)
         int errnum;
         enum error_code code;
     } table[] = {
-        { ENOENT, ERROR_NOT_FOUND },    { EACCES, ERROR_FORBIDDEN },    { EEXIST, ERROR_ALREADY_EXISTS },
-        { ENOSPC, ERROR_IO },           { EADDRINUSE, ERROR_CONFLICT }, { ETIMEDOUT, ERROR_TIMEOUT },
+        { ENOENT, ERROR_NOT_FOUND },         { EACCES, ERROR_FORBIDDEN },
+        { EEXIST, ERROR_ALREADY_EXISTS },    { ENOSPC, ERROR_IO },
+        { EADDRINUSE, ERROR_CONFLICT },      { ETIMEDOUT, ERROR_TIMEOUT },
         { ECONNREFUSED, ERROR_UNAVAILABLE },
     };
     for (size_t i = 0; i < COUNT_OF(table); i++) {
@@ -76,6 +77,6 @@ static void every_code_has_a_name(void **state)
     assert_string_equal(error_code_name((enum error_code)999), "unknown");
 }
 
-UNIT_TESTS(TEST(carries_code_and_text), TEST(context_goes_in_front), TEST(nobody_has_to_want_the_text),
-           TEST(errno_picks_the_code_and_adds_its_words), TEST(reason_and_wait_can_be_replaced),
-           TEST(every_code_has_a_name))
+UNIT_TESTS(TEST(carries_code_and_text), TEST(context_goes_in_front),
+           TEST(nobody_has_to_want_the_text), TEST(errno_picks_the_code_and_adds_its_words),
+           TEST(reason_and_wait_can_be_replaced), TEST(every_code_has_a_name))

@@ -156,6 +156,7 @@ static void knows_where_it_runs(void **state)
 
 #define IN_DIR(fn) cmocka_unit_test_setup_teardown(fn, make_dir, remove_dir)
 
-UNIT_TESTS(IN_DIR(writes_whole_files), IN_DIR(a_failed_write_leaves_nothing_behind), IN_DIR(reading_has_a_cap),
-           IN_DIR(makes_and_removes_trees), IN_DIR(removing_a_link_leaves_its_target), IN_DIR(a_lock_is_held_once),
+UNIT_TESTS(IN_DIR(writes_whole_files), IN_DIR(a_failed_write_leaves_nothing_behind),
+           IN_DIR(reading_has_a_cap), IN_DIR(makes_and_removes_trees),
+           IN_DIR(removing_a_link_leaves_its_target), IN_DIR(a_lock_is_held_once),
            IN_DIR(a_lock_dies_with_its_process), TEST(knows_where_it_runs))

@@ -24,7 +24,9 @@ static const struct flag flags[] = {
     { 0 },
 };
 
-static struct flag_set set = { .usage = "kaito thing [flags] FILE", .summary = "Does a thing.", .flags = flags };
+static struct flag_set set = { .usage = "kaito thing [flags] FILE",
+                               .summary = "Does a thing.",
+                               .flags = flags };
 
 static char **operands;
 static size_t n_operands;
@@ -108,7 +110,9 @@ static void the_first_operand_ends_the_flags(void **state)
 static void unless_they_may_be_mixed(void **state)
 {
     set.interspersed = true;
-    assert_int_equal(PARSE((char *)"x", (char *)"--verbose", (char *)"-", (char *)"--", (char *)"--name"), 0);
+    assert_int_equal(PARSE((char *)"x", (char *)"--verbose", (char *)"-", (char *)"--",
+                           (char *)"--name"),
+                     0);
     assert_true(verbose);
     assert_int_equal(n_operands, 3);
     assert_string_equal(operands[0], "x");
@@ -144,15 +148,24 @@ static void integers_are_go_literals(void **state)
         bool good;
         int64_t value;
     } table[] = {
-        { "0", true, 0 },           { "-5", true, -5 },
-        { "+5", true, 5 },          { "0b101", true, 5 },
-        { "0o17", true, 15 },       { "017", true, 15 },
-        { "0XfF", true, 255 },      { "1_000", true, 1000 },
-        { "0x_1f", true, 31 },      { "-9223372036854775808", true, INT64_MIN },
-        { "9223372036854775808", false, 0 }, { "1__0", false, 0 },
-        { "_1", false, 0 },         { "1_", false, 0 },
-        { "0x", false, 0 },         { "08", false, 0 },
-        { "1.5", false, 0 },        { " 1", false, 0 },
+        { "0", true, 0 },
+        { "-5", true, -5 },
+        { "+5", true, 5 },
+        { "0b101", true, 5 },
+        { "0o17", true, 15 },
+        { "017", true, 15 },
+        { "0XfF", true, 255 },
+        { "1_000", true, 1000 },
+        { "0x_1f", true, 31 },
+        { "-9223372036854775808", true, INT64_MIN },
+        { "9223372036854775808", false, 0 },
+        { "1__0", false, 0 },
+        { "_1", false, 0 },
+        { "1_", false, 0 },
+        { "0x", false, 0 },
+        { "08", false, 0 },
+        { "1.5", false, 0 },
+        { " 1", false, 0 },
         { "-", false, 0 },
     };
     for (size_t i = 0; i < COUNT_OF(table); i++) {
@@ -180,9 +193,10 @@ static void help_is_made_from_the_table(void **state)
     assert_true(n > 0);
     text[n] = '\0';
     static const char *const parts[] = {
-        "Does a thing.\n", "Usage: kaito thing [flags] FILE\n", "  -n, --name NAME ",
-        "The name of the thing (default \"default\")\n", "      --verbose ", "(default 1m30s)", "(default 0.5)",
-        "  -v LEVEL ",
+        "Does a thing.\n",    "Usage: kaito thing [flags] FILE\n",
+        "  -n, --name NAME ", "The name of the thing (default \"default\")\n",
+        "      --verbose ",   "(default 1m30s)",
+        "(default 0.5)",      "  -v LEVEL ",
     };
     for (size_t i = 0; i < COUNT_OF(parts); i++)
         if (!strstr(text, parts[i]))

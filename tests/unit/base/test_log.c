@@ -40,8 +40,10 @@ static const char *line(void)
 
 static void text_quotes_what_needs_it(void **state)
 {
-    log_info("workspace is ready", "name", "w", "why", "two words", "none", NULL, "eq", "a=b", NULL);
-    assert_string_equal(line(), "INFO  workspace is ready name=w why=\"two words\" none=\"\" eq=\"a=b\"\n");
+    log_info("workspace is ready", "name", "w", "why", "two words", "none", NULL, "eq", "a=b",
+             NULL);
+    assert_string_equal(line(),
+                        "INFO  workspace is ready name=w why=\"two words\" none=\"\" eq=\"a=b\"\n");
     buf_clear(&seen);
     log_error("two\nlines", "bytes", "\xff\x01\"\\\t", NULL);
     assert_string_equal(line(), "ERROR \"two\\nlines\" bytes=\"\xef\xbf\xbd\\u0001\\\"\\\\\\t\"\n");
@@ -51,7 +53,9 @@ static void json_is_json(void **state)
 {
     log_setup(LOG_DEBUG, LOG_JSON);
     log_debug("a \"b\"", "k", "v\n\xf0\x9f\x98\x80", NULL);
-    assert_non_null(strstr(buf_str(&seen), "\",\"level\":\"debug\",\"msg\":\"a \\\"b\\\"\",\"k\":\"v\\n\xf0\x9f\x98\x80\"}\n"));
+    assert_non_null(
+        strstr(buf_str(&seen),
+               "\",\"level\":\"debug\",\"msg\":\"a \\\"b\\\"\",\"k\":\"v\\n\xf0\x9f\x98\x80\"}\n"));
     assert_memory_equal(seen.data, "{\"time\":\"20", 11);
 }
 
@@ -89,7 +93,8 @@ static void lines_of_threads_stay_whole(void **state)
 {
     pthread_t threads[4];
     for (size_t i = 0; i < COUNT_OF(threads); i++)
-        assert_int_equal(thread_start(&threads[i], "logger", write_lines, (void *)"thread", NULL), 0);
+        assert_int_equal(thread_start(&threads[i], "logger", write_lines, (void *)"thread", NULL),
+                         0);
     for (size_t i = 0; i < COUNT_OF(threads); i++)
         thread_join(threads[i]);
     size_t lines = 0;

@@ -67,7 +67,11 @@ static void no_other_descriptor_gets_through(void **state)
     int leak = fcntl(STDOUT_FILENO, F_DUPFD, 50); /* without close-on-exec */
     AUTO_BUF out = BUF_INIT(64 * KIB);
     struct process_spec spec = PROCESS_SPEC_INIT;
-    assert_int_equal(run_shell(spec, "for i in 3 4 5 6 7 8 9 50; do [ -e /proc/$$/fd/$i ] && echo $i; done; true", &out), 0);
+    assert_int_equal(
+        run_shell(spec,
+                  "for i in 3 4 5 6 7 8 9 50; do [ -e /proc/$$/fd/$i ] && echo $i; done; true",
+                  &out),
+        0);
     assert_string_equal(buf_str(&out), "");
     close(leak);
 }
@@ -236,6 +240,7 @@ static void a_process_is_known_by_its_start(void **state)
 
 UNIT_TESTS(TEST(runs_with_output_and_status), TEST(environment_and_directory_are_set),
            TEST(no_other_descriptor_gets_through), TEST(standard_descriptors_can_be_crossed),
-           TEST(failures_have_their_own_reason), TEST(signals_are_as_new), TEST(a_session_is_a_group_to_end),
-           TEST(ids_can_be_dropped), TEST(a_child_can_be_tied_to_the_thread),
-           TEST(threads_spawn_at_the_same_time), TEST(a_process_is_known_by_its_start))
+           TEST(failures_have_their_own_reason), TEST(signals_are_as_new),
+           TEST(a_session_is_a_group_to_end), TEST(ids_can_be_dropped),
+           TEST(a_child_can_be_tied_to_the_thread), TEST(threads_spawn_at_the_same_time),
+           TEST(a_process_is_known_by_its_start))

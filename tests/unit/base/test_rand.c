@@ -53,5 +53,5 @@ static void uuids_have_version_and_variant(void **state)
     assert_non_null(strchr("89ab", a[19]));
 }
 
-UNIT_TESTS(TEST(bytes_are_not_all_the_same), TEST(units_lie_below_one), TEST(suffixes_use_all_letters_alike),
-           TEST(uuids_have_version_and_variant))
+UNIT_TESTS(TEST(bytes_are_not_all_the_same), TEST(units_lie_below_one),
+           TEST(suffixes_use_all_letters_alike), TEST(uuids_have_version_and_variant))

@@ -1,11 +1,13 @@
-#include "base/str.h"
 #include "base/error.h"
+#include "base/str.h"
 #include "unit.h"
 
 static void compares(void **state)
 {
-    assert_true(str_has_prefix("abc", "ab") && str_has_prefix("abc", "") && !str_has_prefix("ab", "abc"));
-    assert_true(str_has_suffix("abc", "bc") && str_has_suffix("abc", "") && !str_has_suffix("bc", "abc"));
+    assert_true(str_has_prefix("abc", "ab") && str_has_prefix("abc", "") &&
+                !str_has_prefix("ab", "abc"));
+    assert_true(str_has_suffix("abc", "bc") && str_has_suffix("abc", "") &&
+                !str_has_suffix("bc", "abc"));
     assert_string_equal(str_skip_prefix("kaito.sh/x", "kaito.sh/"), "x");
     assert_null(str_skip_prefix("x", "kaito.sh/"));
     assert_true(str_eq(NULL, NULL) && str_eq("a", "a") && !str_eq("a", NULL) && !str_eq("a", "b"));
@@ -56,14 +58,25 @@ static void reads_whole_numbers(void **state)
     assert_true(u == UINT64_MAX);
     assert_int_equal(str_to_double("-1.5e3", &d), 0);
     assert_true(d < -1499 && d > -1501);
-    static const char *const bad_ints[] = { "", "-", "+", " 1", "1 ", "1x", "0x1", "1.0", "--1", "9223372036854775808",
-                                            "-9223372036854775809", "99999999999999999999" };
+    static const char *const bad_ints[] = { "",
+                                            "-",
+                                            "+",
+                                            " 1",
+                                            "1 ",
+                                            "1x",
+                                            "0x1",
+                                            "1.0",
+                                            "--1",
+                                            "9223372036854775808",
+                                            "-9223372036854775809",
+                                            "99999999999999999999" };
     for (size_t k = 0; k < COUNT_OF(bad_ints); k++)
         assert_int_equal(str_to_int64(bad_ints[k], &i), -ERROR_INVALID);
     static const char *const bad_uints[] = { "", "-1", "+1", "18446744073709551616" };
     for (size_t k = 0; k < COUNT_OF(bad_uints); k++)
         assert_int_equal(str_to_uint64(bad_uints[k], &u), -ERROR_INVALID);
-    static const char *const bad_doubles[] = { "", " 1", "1 ", "inf", "nan", "0x1p3", "1e", "e", ".", "1e999", "1.5.2" };
+    static const char *const bad_doubles[] = { "",   " 1", "1 ", "inf",   "nan",  "0x1p3",
+                                               "1e", "e",  ".",  "1e999", "1.5.2" };
     for (size_t k = 0; k < COUNT_OF(bad_doubles); k++)
         assert_int_equal(str_to_double(bad_doubles[k], &d), -ERROR_INVALID);
     assert_int_equal(str_to_int64(NULL, &i), -ERROR_INVALID);
@@ -98,8 +111,10 @@ static void reads_go_durations(void **state)
         assert_int_equal(str_to_duration_ns(good[i].text, &ns), 0);
         assert_int_equal(ns, good[i].ns);
     }
-    static const char *const bad[] = { "", "s", "5", "1h1", "1x", "3000000h", "2562047h47m16.854775808s", "-", "+",
-                                       "1 s", "1e3s", ".", ".s", "99999999999999999999s" };
+    static const char *const bad[] = {
+        "",  "s", "5",   "1h1",  "1x", "3000000h", "2562047h47m16.854775808s",
+        "-", "+", "1 s", "1e3s", ".",  ".s",       "99999999999999999999s"
+    };
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         int64_t ns;
         assert_int_equal(str_to_duration_ns(bad[i], &ns), -ERROR_INVALID);
@@ -112,17 +127,12 @@ static void finds_the_end_of_valid_utf8(void **state)
         const char *text;
         size_t valid;
     } table[] = {
-        { "plain ascii text", 16 },
-        { "é☺😀", 9 },
-        { "longer than a word é", 21 },
-        { "a\xc0\x80", 1 },             /* overlong */
-        { "a\xe0\x80\x80", 1 },
-        { "a\xed\xa0\x80", 1 },         /* a surrogate */
-        { "a\xf4\x90\x80\x80", 1 },     /* above U+10FFFF */
-        { "a\xf0\x9f\x98", 1 },         /* cut */
-        { "abcdefgh\xff", 8 },
-        { "\x80", 0 },
-        { "", 0 },
+        { "plain ascii text", 16 }, { "é☺😀", 9 },           { "longer than a word é", 21 },
+        { "a\xc0\x80", 1 },                                 /* overlong */
+        { "a\xe0\x80\x80", 1 },     { "a\xed\xa0\x80", 1 }, /* a surrogate */
+        { "a\xf4\x90\x80\x80", 1 },                         /* above U+10FFFF */
+        { "a\xf0\x9f\x98", 1 },                             /* cut */
+        { "abcdefgh\xff", 8 },      { "\x80", 0 },          { "", 0 },
     };
     for (size_t i = 0; i < COUNT_OF(table); i++)
         assert_int_equal(str_utf8_valid_len(table[i].text, strlen(table[i].text)), table[i].valid);
@@ -139,7 +149,8 @@ static void measures_edits(void **state)
 
 static void suggests_near_names(void **state)
 {
-    static const char *const presets[] = { "phi-4", "phi-4-mini-instruct", "gemma-3-270m", "falcon-7b", "phi-3" };
+    static const char *const presets[] = { "phi-4", "phi-4-mini-instruct", "gemma-3-270m",
+                                           "falcon-7b", "phi-3" };
     const char *near[3];
     assert_int_equal(str_nearest("phi4", presets, COUNT_OF(presets), near, 3), 2);
     assert_string_equal(near[0], "phi-4");
@@ -151,4 +162,5 @@ static void suggests_near_names(void **state)
 }
 
 UNIT_TESTS(TEST(compares), TEST(transforms), TEST(splits_and_joins), TEST(reads_whole_numbers),
-           TEST(reads_go_durations), TEST(finds_the_end_of_valid_utf8), TEST(measures_edits), TEST(suggests_near_names))
+           TEST(reads_go_durations), TEST(finds_the_end_of_valid_utf8), TEST(measures_edits),
+           TEST(suggests_near_names))
