@@ -13,14 +13,19 @@ struct kube_client;
 
 struct kube_client_options {
     double qps;               /* 0: unlimited; token bucket */
-    unsigned burst;
+    unsigned burst;           /* 0: 1 */
     struct clock *clock;      /* NULL: system */
+    int64_t timeout_ms;       /* deadline of each call, retries included; 0: 30 s */
+    bool no_retry;            /* for callers that have a back-off of their own */
 };
 
 /* Borrows the transport. */
 struct kube_client *kube_client_new(struct kube_transport *t, const struct kube_client_options *options);
 void kube_client_free(struct kube_client *c);
 struct kube_transport *kube_client_transport(struct kube_client *c);
+/* Ends the calls of this client that are under way with CANCELLED, and lets none wait from now on, until it is called with
+ * false. How a stop stays quick while a server hangs. From any thread. */
+void kube_client_interrupt(struct kube_client *c, bool on);
 
 enum kube_patch_type { KUBE_PATCH_MERGE, KUBE_PATCH_STRATEGIC, KUBE_PATCH_JSON };
 enum kube_propagation { KUBE_PROPAGATION_DEFAULT, KUBE_BACKGROUND, KUBE_FOREGROUND, KUBE_ORPHAN };
@@ -46,7 +51,11 @@ int kube_get(struct kube_client *c, const struct kube_resource *r, const char *n
 /* The whole list object, items of all pages together. */
 int kube_list(struct kube_client *c, const struct kube_resource *r, const struct kube_list_options *options,
               struct arena *a, struct json **ret, struct error **err);
-/* apiVersion and kind are filled in when absent. `ret` may be NULL. */
+/* One page of it. continue_token: NULL for the first; *ret_continue: for the next, "" after the last. */
+int kube_list_page(struct kube_client *c, const struct kube_resource *r, const struct kube_list_options *options,
+                   const char *continue_token, struct arena *a, struct json **ret, const char **ret_continue,
+                   struct error **err);
+/* apiVersion and kind are filled in when absent. ns NULL: the object's. `ret` may be NULL. */
 int kube_create(struct kube_client *c, const struct kube_resource *r, const char *ns, struct json *obj, struct arena *a,
                 struct json **ret, struct error **err);
 int kube_update(struct kube_client *c, const struct kube_resource *r, struct json *obj, const char *subresource,

@@ -22,10 +22,14 @@ struct controller_options {
 
 struct controller;
 struct controller *controller_new(const struct controller_options *options);
+/* The manager does these three; tests that use no manager do them themselves. */
+int controller_start(struct controller *c, struct error **err);
+void controller_stop(struct controller *c);   /* lets each worker end its reconcile; joins */
+void controller_free(struct controller *c);   /* after its informers are stopped */
 struct workqueue *controller_queue(struct controller *c);
 
-/* Sources; before start. Keys of the object itself, of its controller owner of that kind, or what `map` says (it calls
- * workqueue_add as often as it likes; old or new may be NULL). */
+/* Sources; before start. Keys of the object itself, of its controller owner of that kind (in the same namespace), or what `map`
+ * says (it calls workqueue_add as often as it likes; old or new may be NULL; it runs where informer handlers run). */
 void controller_watch(struct controller *c, struct informer *i);
 void controller_watch_owned(struct controller *c, struct informer *i, const char *owner_kind);
 typedef void controller_map_fn(void *ctx, struct workqueue *q, struct kube_object *old, struct kube_object *new);
@@ -38,7 +42,8 @@ bool controller_idle(struct controller *c, int64_t within_ms);
 
 /* ---- manager ------------------------------------------------------------------------------------------------ */
 
-/* Start order: health server, informers (synced), leader election, controllers. Stop is the reverse. */
+/* Start order: health server, informers (synced), leader election, controllers. Stop is the reverse. Calls of the client that
+ * are under way when the manager stops are interrupted. */
 struct manager;
 
 struct manager_options {
@@ -53,7 +58,10 @@ struct manager_options {
 struct manager *manager_new(const struct manager_options *options);
 struct informer *manager_informer(struct manager *m, const struct kube_resource *r, const struct informer_options *options);
 void manager_add(struct manager *m, struct controller *c);
-int manager_start(struct manager *m, struct error **err);     /* returns when controllers run (or wait for the lease) */
+/* Returns when controllers run (or wait for the lease). On failure stop and free it as after a success. */
+int manager_start(struct manager *m, struct error **err);
+uint16_t manager_health_port(struct manager *m);              /* 0: none */
+uint16_t manager_metrics_port(struct manager *m);
 bool manager_lost_lead(struct manager *m);                    /* the process should exit */
-void manager_stop(struct manager *m);                         /* joins all */
+void manager_stop(struct manager *m);                         /* joins all; also from another thread during manager_start() */
 void manager_free(struct manager *m);                         /* frees informers and controllers */

@@ -1,7 +1,8 @@
 /* A local, always current copy of the objects of one resource, kept by list + watch, with handlers for changes.
  *
  * Watches are narrow: by namespace, labels and fields, and each object goes through `project` first, so that what nobody
- * reads is not kept. 410 means list again; a broken watch is opened again with back-off (100 ms … 30 s, jitter). */
+ * reads is not kept. 410 means list again; a broken watch is opened again with back-off (100 ms … 30 s, jitter). A watch on
+ * which nothing comes for 150 s, not even a bookmark, counts as dead. What goes wrong is logged, once per kind of failure. */
 #pragma once
 
 #include "kube/client.h"
@@ -13,14 +14,17 @@ struct informer_options {
     const char *ns;
     const char *label_selector;
     const char *field_selector;
-    /* Drops fields in place before the object is kept; NULL: drops metadata.managedFields only. */
+    /* Drops fields in place before the object is kept; metadata.managedFields is gone already. NULL: drops no more. It must
+     * leave metadata.name, namespace, uid, resourceVersion and what selectors and handlers read. */
     void (*project)(struct arena *a, struct json *obj);
 };
 
-/* old is NULL for an add, new is NULL for a delete; both are set for an update. Called in order on the informer's thread;
- * must not block. Handlers get an add for everything that is already there when they are registered before start. */
+/* old is NULL for an add, new is NULL for a delete; both are set for an update. An object that was deleted and made again
+ * (another uid) is a delete and an add. Called in order, one at a time, on the informer's thread or one of the transport;
+ * must not block, must not stop the informer; may read it. Takes its own references if it keeps the objects. */
 typedef void informer_handler(void *ctx, struct kube_object *old, struct kube_object *new);
 
+/* Borrows r. Makes a client of its own on the transport of c, so that it shares neither c's rate limit nor its interruption. */
 struct informer *informer_new(struct kube_client *c, const struct kube_resource *r, const struct informer_options *options);
 void informer_add_handler(struct informer *i, informer_handler *handler, void *ctx);   /* before start, at most 8 */
 int informer_start(struct informer *i, struct error **err);
@@ -28,7 +32,7 @@ int informer_start(struct informer *i, struct error **err);
 bool informer_synced(struct informer *i);
 /* Waits for it. -ERROR_TIMEOUT carries the last list error's text. */
 int informer_wait_synced(struct informer *i, int64_t timeout_ms, struct error **err);
-void informer_stop(struct informer *i);   /* joins; then informer_free */
+void informer_stop(struct informer *i);   /* joins, the cache stays; then informer_free */
 void informer_free(struct informer *i);
 const struct kube_resource *informer_resource(const struct informer *i);
 

@@ -8,6 +8,10 @@
 
 struct kube_transport;
 struct kube_stream;
+struct kube_cancel;            /* kube/cancel.h */
+
+/* error_reason() of an UNAVAILABLE that says: nobody listened, so nothing was sent. */
+#define KUBE_REASON_REFUSED "ConnectionRefused"
 
 struct kube_request {
     const char *method;
@@ -18,6 +22,9 @@ struct kube_request {
     size_t body_len;
     int64_t timeout_ms;        /* calls; 0: 30 s */
     int64_t idle_timeout_ms;   /* streams; 0: none */
+    /* Once it is set, a call ends with CANCELLED, and opening a stream does not wait for anything. NULL: none. A transport
+     * that never waits may ignore it. */
+    struct kube_cancel *cancel;
 };
 
 struct kube_response {

@@ -25,11 +25,14 @@ struct watch_handler {
 };
 
 struct watch;
+/* The handler may run before this returns. On failure it does not run at all. */
 int watch_open(struct kube_client *c, const struct kube_resource *r, const struct watch_options *options,
                const struct watch_handler *handler, struct watch **ret, struct error **err);
+/* When it returns, the handler does not run and will not. Not from a handler. NULL is fine. */
 void watch_close(struct watch *w);
 
-/* Newline framing with a cap, for tests and fuzzing: feeds bytes, calls on_line for each complete line. */
+/* Newline framing, for tests and fuzzing: feeds bytes, calls on_line for each complete line, without its end. A line longer
+ * than pending.max is -ERROR_TOO_LARGE. A negative value from on_line is returned at once, without an error text. */
 struct line_framer {
     struct buf pending;
     int (*on_line)(void *ctx, const char *line, size_t len);

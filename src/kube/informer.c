@@ -1,0 +1,450 @@
+/* The informer's thread is a loop of two steps: list when there is no version to go on from, then watch until the watch
+ * ends. How it ended decides what is next:
+ *
+ *     in order                       watch again from the last version
+ *     GONE                           list again
+ *     anything else                  wait, then watch again from the last version
+ *
+ * A list is compared with the cache, so that handlers see what changed meanwhile and nothing else. Objects enter the cache
+ * page by page, as bytes, so that a list of many thousands never lies in memory as parsed values.
+ *
+ * Events are applied on the transport's thread and list results on the informer's own, but never at the same time: the watch
+ * is closed before the next list. */
+#include "kube/informer.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/rand.h"
+#include "base/str.h"
+#include "base/thread.h"
+#include "kube/cancel.h"
+#include "kube/meta.h"
+#include "kube/store.h"
+#include "kube/watch.h"
+
+#define PAGE_SIZE 500
+#define MAX_HANDLERS 8
+#define LIST_TIMEOUT_MS 60000
+#define IDLE_TIMEOUT_MS 150000   /* API servers send a bookmark about once a minute */
+#define BACKOFF_FIRST_MS 100
+#define BACKOFF_LAST_MS 30000
+#define HEALTHY_NS (60 * NS_PER_S)
+#define SHORT_LIVED_NS (1 * NS_PER_S)
+
+struct informer {
+    struct kube_client *client;
+    const struct kube_resource *resource;
+    char *ns, *label_selector, *field_selector;
+    void (*project)(struct arena *a, struct json *obj);
+    struct {
+        informer_handler *fn;
+        void *ctx;
+    } handlers[MAX_HANDLERS];
+    size_t handler_count;
+    struct kube_store *store;
+
+    pthread_t thread;
+    bool started;
+
+    /* of whoever applies changes at the moment */
+    struct buf version;          /* to watch from; empty: list first */
+
+    /* of the thread */
+    int64_t backoff_ms;
+    enum error_code logged;      /* the failure that was logged last; OK: none since things went well */
+
+    pthread_mutex_t lock;        /* of all below */
+    pthread_cond_t changed;
+    bool stopping;
+    bool synced;
+    bool watch_ended;
+    struct error *watch_error;   /* how */
+    char *list_error;            /* text of the last one, for those who wait for the first list */
+};
+
+struct informer *informer_new(struct kube_client *c, const struct kube_resource *r, const struct informer_options *options)
+{
+    static const struct informer_options everything = { 0 };
+    const struct informer_options *o = options ? options : &everything;
+    struct informer *i = NEW0(struct informer);
+    i->client = kube_client_new(kube_client_transport(c),
+                                &(struct kube_client_options){ .timeout_ms = LIST_TIMEOUT_MS, .no_retry = true });
+    i->resource = r;
+    i->ns = mem_strdup(o->ns);
+    i->label_selector = mem_strdup(o->label_selector);
+    i->field_selector = mem_strdup(o->field_selector);
+    i->project = o->project;
+    i->store = kube_store_new();
+    i->version = (struct buf)BUF_INIT(KIB);
+    i->backoff_ms = BACKOFF_FIRST_MS;
+    pthread_mutex_init(&i->lock, NULL);
+    cond_init_monotonic(&i->changed);
+    return i;
+}
+
+void informer_add_handler(struct informer *i, informer_handler *handler, void *ctx)
+{
+    if (i->handler_count == MAX_HANDLERS || i->started)
+        abort(); /* a mistake of ours, found on the first run */
+    i->handlers[i->handler_count].fn = handler;
+    i->handlers[i->handler_count++].ctx = ctx;
+}
+
+/* ---- changes ------------------------------------------------------------------------------------------------ */
+
+static void notify(struct informer *i, struct kube_object *old, struct kube_object *now)
+{
+    for (size_t n = 0; n < i->handler_count; n++)
+        i->handlers[n].fn(i->handlers[n].ctx, old, now);
+}
+
+static void put(struct informer *i, struct kube_object *o)
+{
+    struct kube_store_change change;
+    if (!kube_store_put(i->store, o, &change))
+        return;
+    if (change.old && !STREQ(change.old->uid, change.now->uid)) {
+        notify(i, change.old, NULL);
+        notify(i, NULL, change.now);
+    } else {
+        notify(i, change.old, change.now);
+    }
+    kube_store_change_done(&change);
+}
+
+static void remove_object(struct informer *i, const char *ns, const char *name)
+{
+    struct kube_store_change change;
+    if (!kube_store_remove(i->store, ns, name, &change))
+        return;
+    notify(i, change.old, NULL);
+    kube_store_change_done(&change);
+}
+
+static struct kube_object *object_of(struct informer *i, struct arena *a, struct json *obj)
+{
+    json_del(json_get(obj, "metadata"), "managedFields");
+    if (i->project)
+        i->project(a, obj);
+    return kube_object_new(obj);
+}
+
+static void set_version(struct informer *i, const char *version)
+{
+    buf_clear(&i->version);
+    buf_puts(&i->version, version);
+}
+
+/* ---- list --------------------------------------------------------------------------------------------------- */
+
+static void set_done(struct object_set *s)
+{
+    for (size_t n = 0; n < s->count; n++)
+        kube_object_unref(s->items[n]);
+    free(s->items);
+}
+
+static int compare_items(const void *x, const void *y)
+{
+    return kube_object_compare(*(struct kube_object *const *)x, *(struct kube_object *const *)y);
+}
+
+/* All pages into `ret`, unsorted, and the version of the list. */
+static int fetch(struct informer *i, int64_t limit, struct object_set *ret, struct buf *ret_version, struct error **err)
+{
+    struct kube_list_options options = {
+        .ns = i->ns,
+        .label_selector = i->label_selector,
+        .field_selector = i->field_selector,
+        .limit = limit,
+    };
+    AUTO_FREE char *token = NULL;
+    do {
+        AUTO_ARENA a = arena_new();
+        struct json *list = NULL;
+        const char *next = "";
+        int r = kube_list_page(i->client, i->resource, &options, token, a, &list, &next, err);
+        if (r < 0)
+            return r;
+        JSON_FOREACH(it, json_get(list, "items")) {
+            /* List items come without these; whoever reads the object alone wants them. */
+            if (json_is_object(it.value) && !json_get(it.value, "kind")) {
+                json_set_str(a, it.value, "apiVersion", kube_api_version(a, i->resource));
+                json_set_str(a, it.value, "kind", i->resource->kind);
+            }
+            object_set_insert(ret, ret->count, object_of(i, a, it.value));
+        }
+        buf_clear(ret_version);
+        buf_puts(ret_version, meta_resource_version(list));
+        free(token);
+        token = *next ? mem_strdup(next) : NULL;
+    } while (token);
+    if (ret_version->len == 0)
+        return error_set(err, ERROR_INTERNAL, "the list has no resourceVersion");
+    return 0;
+}
+
+/* Brings the cache from what it was to what the list says. `fresh` is sorted; its references move into the cache. */
+static void replace_all(struct informer *i, struct object_set *fresh)
+{
+    struct kube_object_list old;
+    kube_store_list(i->store, NULL, NULL, &old);
+    size_t f = 0;
+    for (size_t n = 0; n < old.count; n++) {
+        while (f < fresh->count && kube_object_compare(fresh->items[f], old.items[n]) < 0)
+            f++;
+        if (f == fresh->count || kube_object_compare(fresh->items[f], old.items[n]) != 0)
+            remove_object(i, old.items[n]->ns, old.items[n]->name);
+    }
+    kube_object_list_done(&old);
+    for (f = 0; f < fresh->count; f++)
+        put(i, fresh->items[f]);
+    fresh->count = 0;
+}
+
+static int list(struct informer *i, struct error **err)
+{
+    struct object_set fresh = { 0 };
+    AUTO_BUF version = BUF_INIT(KIB);
+    struct error *why = NULL;
+    int r = fetch(i, PAGE_SIZE, &fresh, &version, &why);
+    if (r == -ERROR_GONE) {
+        /* The pages took longer than the server keeps a version: all at once cannot. */
+        error_free(TAKE_PTR(why));
+        set_done(&fresh);
+        fresh = (struct object_set){ 0 };
+        r = fetch(i, 0, &fresh, &version, &why);
+    }
+    if (r == 0) {
+        if (fresh.count > 1)
+            qsort(fresh.items, fresh.count, sizeof(struct kube_object *), compare_items);
+        replace_all(i, &fresh);
+        set_version(i, buf_str(&version));
+    }
+    set_done(&fresh);
+
+    LOCK(&i->lock);
+    free(i->list_error);
+    i->list_error = r < 0 ? mem_strdup(error_message(why)) : NULL;
+    i->synced = i->synced || r == 0;
+    pthread_cond_broadcast(&i->changed);
+    if (why)
+        *err = why;
+    return r;
+}
+
+/* ---- watch -------------------------------------------------------------------------------------------------- */
+
+static void on_event(void *ctx, enum watch_event_type type, struct arena *a, struct json *obj)
+{
+    struct informer *i = ctx;
+    const char *version = arena_strdup(a, meta_resource_version(obj));
+    if (type == WATCH_DELETED)
+        remove_object(i, meta_namespace(obj), meta_name(obj));
+    else if (type != WATCH_BOOKMARK)
+        put(i, object_of(i, a, obj));
+    if (*version)
+        set_version(i, version);
+}
+
+static void on_end(void *ctx, const struct error *err)
+{
+    struct informer *i = ctx;
+    LOCK(&i->lock);
+    if (err) {
+        error_set(&i->watch_error, error_code(err), "%s", error_message(err));
+        error_set_retry_after(i->watch_error, error_retry_after_ms(err));
+    }
+    i->watch_ended = true;
+    pthread_cond_broadcast(&i->changed);
+}
+
+/* Until it ends or the informer stops. */
+static int watch(struct informer *i, struct error **err)
+{
+    struct watch_options options = {
+        .ns = i->ns,
+        .label_selector = i->label_selector,
+        .field_selector = i->field_selector,
+        .resource_version = buf_str(&i->version),
+        .idle_timeout_ms = IDLE_TIMEOUT_MS,
+    };
+    struct watch_handler handler = { on_event, on_end, i };
+    i->watch_ended = false;
+    struct watch *w = NULL;
+    int r = watch_open(i->client, i->resource, &options, &handler, &w, err);
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&i->lock);
+    while (!i->watch_ended && !i->stopping)
+        pthread_cond_wait(&i->changed, &i->lock);
+    pthread_mutex_unlock(&i->lock);
+    watch_close(w);
+    struct error *why = TAKE_PTR(i->watch_error); /* nobody else is left */
+    if (!why)
+        return 0;
+    *err = why;
+    return -(int)error_code(why);
+}
+
+/* ---- the loop ----------------------------------------------------------------------------------------------- */
+
+static int64_t next_backoff_ms(struct informer *i)
+{
+    int64_t ms = i->backoff_ms;
+    i->backoff_ms = MIN(ms * 2, (int64_t)BACKOFF_LAST_MS);
+    return ms / 2 + (int64_t)(rand_unit() * (double)ms / 2);
+}
+
+/* How long to wait before the next step. `lived` is how long the step took that ended with err (NULL: in order). */
+static int64_t wait_before_next_ms(struct informer *i, const struct error *err, int64_t lived)
+{
+    if (lived >= HEALTHY_NS)
+        i->backoff_ms = BACKOFF_FIRST_MS;
+    bool in_order = !err || error_code(err) == ERROR_GONE;
+    if (in_order && lived >= SHORT_LIVED_NS)
+        return 0;
+    return MAX(next_backoff_ms(i), error_retry_after_ms(err));
+}
+
+/* Once per kind of failure, not once per attempt: a server that is away for an hour is one line. */
+static void log_failure(struct informer *i, const char *step, const struct error *err)
+{
+    enum error_code code = error_code(err);
+    if (code == ERROR_GONE || code == i->logged)
+        return;
+    i->logged = code;
+    log_warn("cannot keep the cache current, will try again", "resource", i->resource->plural, "step", step, "error",
+             error_message(err), NULL);
+}
+
+static bool stopping(struct informer *i)
+{
+    LOCK(&i->lock);
+    return i->stopping;
+}
+
+static void sleep_ms(struct informer *i, int64_t ms)
+{
+    int64_t until = clock_mono(clock_system()) + ms * NS_PER_MS;
+    LOCK(&i->lock);
+    while (!i->stopping && cond_wait_until(&i->changed, &i->lock, until))
+        ;
+}
+
+static void *run(void *arg)
+{
+    struct informer *i = arg;
+    while (!stopping(i)) {
+        CLEANUP(error_cleanup) struct error *err = NULL;
+        bool has_version = i->version.len > 0;
+        int64_t started = clock_mono(clock_system());
+        int r = has_version ? watch(i, &err) : list(i, &err);
+        if (stopping(i))
+            break;
+        int64_t lived = clock_mono(clock_system()) - started;
+        if (r == 0 && !has_version)
+            continue; /* the list is there: watch from it */
+        if (err)
+            log_failure(i, has_version ? "watch" : "list", err);
+        if (!err || lived >= HEALTHY_NS)
+            i->logged = ERROR_OK;
+        if (r == -ERROR_GONE)
+            buf_clear(&i->version);
+        int64_t wait = wait_before_next_ms(i, err, lived);
+        if (wait > 0)
+            sleep_ms(i, wait);
+    }
+    return NULL;
+}
+
+int informer_start(struct informer *i, struct error **err)
+{
+    int r = thread_start(&i->thread, i->resource->plural, run, i, err);
+    if (r < 0)
+        return r;
+    i->started = true;
+    return 0;
+}
+
+void informer_stop(struct informer *i)
+{
+    {
+        LOCK(&i->lock);
+        i->stopping = true;
+        pthread_cond_broadcast(&i->changed);
+    }
+    kube_client_interrupt(i->client, true);
+    if (i->started)
+        thread_join(i->thread);
+    i->started = false;
+}
+
+void informer_free(struct informer *i)
+{
+    if (!i)
+        return;
+    if (i->started)
+        informer_stop(i);
+    kube_client_free(i->client);
+    kube_store_free(i->store);
+    buf_done(&i->version);
+    error_free(i->watch_error);
+    free(i->list_error);
+    free(i->ns);
+    free(i->label_selector);
+    free(i->field_selector);
+    pthread_cond_destroy(&i->changed);
+    pthread_mutex_destroy(&i->lock);
+    free(i);
+}
+
+/* ---- reads -------------------------------------------------------------------------------------------------- */
+
+const struct kube_resource *informer_resource(const struct informer *i)
+{
+    return i->resource;
+}
+
+bool informer_synced(struct informer *i)
+{
+    LOCK(&i->lock);
+    return i->synced;
+}
+
+int informer_wait_synced(struct informer *i, int64_t timeout_ms, struct error **err)
+{
+    int64_t until = clock_mono(clock_system()) + timeout_ms * NS_PER_MS;
+    LOCK(&i->lock);
+    while (!i->synced && !i->stopping)
+        if (!cond_wait_until(&i->changed, &i->lock, until))
+            break;
+    if (i->synced)
+        return 0;
+    if (i->stopping)
+        return error_set(err, ERROR_CANCELLED, "the cache of %s was stopped before its first list", i->resource->plural);
+    return error_set(err, ERROR_TIMEOUT, "the first list of %s did not come within %.4g s: %s", i->resource->plural,
+                     (double)timeout_ms / 1000, i->list_error ? i->list_error : "the API server has not answered yet");
+}
+
+struct kube_object *informer_get(struct informer *i, const char *ns, const char *name)
+{
+    return kube_store_get(i->store, ns, name);
+}
+
+void informer_list(struct informer *i, const char *ns, const struct selector *match, struct kube_object_list *ret)
+{
+    kube_store_list(i->store, ns, match, ret);
+}
+
+void informer_list_owned(struct informer *i, const char *owner_uid, struct kube_object_list *ret)
+{
+    kube_store_list_owned(i->store, owner_uid, ret);
+}
+
+size_t informer_count(struct informer *i)
+{
+    return kube_store_count(i->store);
+}
