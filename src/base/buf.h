@@ -20,7 +20,7 @@ void buf_append(struct buf *b, const void *data, size_t len);
 void buf_puts(struct buf *b, const char *s);
 void buf_putc(struct buf *b, char c);
 void buf_printf(struct buf *b, const char *fmt, ...) ATTR_PRINTF(2, 3);
-void buf_vprintf(struct buf *b, const char *fmt, va_list ap);
+void buf_vprintf(struct buf *b, const char *fmt, va_list ap) ATTR_PRINTF(2, 0);
 void buf_consume(struct buf *b, size_t len);       /* drops the first len bytes */
 void buf_clear(struct buf *b);                     /* keeps the memory */
 char *buf_steal(struct buf *b);                    /* hands the string over ("" when empty); free() it */

@@ -15,7 +15,7 @@ struct error {
     int64_t retry_after_ms;
 };
 
-static char *text_of(const char *fmt, va_list ap)
+static ATTR_PRINTF(1, 0) char *text_of(const char *fmt, va_list ap)
 {
     char *s = NULL;
     if (vasprintf(&s, fmt, ap) < 0)
