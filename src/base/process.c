@@ -1,11 +1,14 @@
 /* Spawning without fork: the child runs on its own small stack in the parent's memory while the
  * parent's thread stands still (CLONE_VM | CLONE_VFORK), as posix_spawn does. Nothing is copied, so
- * it takes the same time from a process with gigabytes mapped; and the child can say what went
- * wrong by writing into the parent's request.
+ * it takes the same time from a process with gigabytes mapped.
  *
  * The price: between clone and exec the child may only make system calls. No allocation, no locks,
  * and none of libc's set*id wrappers, which would ask the parent's other threads to change their
- * ids too. */
+ * ids too.
+ *
+ * What went wrong the child writes next to its stack, which is shared memory in any case:
+ * ThreadSanitizer believes that its own state is copied, so under it the child gets a copy of all
+ * else. */
 #include "base/process.h"
 
 #include <errno.h>
@@ -28,6 +31,11 @@
 #include "base/str.h"
 
 #define CHILD_STACK (64 * KIB)
+#if defined(__SANITIZE_THREAD__)
+#define CHILD_FLAGS (CLONE_VFORK | SIGCHLD)
+#else
+#define CHILD_FLAGS (CLONE_VM | CLONE_VFORK | SIGCHLD)
+#endif
 #define FD_INHERIT (-2)
 
 extern char **environ;
@@ -37,14 +45,20 @@ struct child {
     const char *path;
     pid_t parent;
     sigset_t mask; /* for the parent to return to */
-    int errnum;    /* written by the child when a step fails */
-    const char *step;
 };
 
-static void ATTR_NORETURN child_fail(struct child *c, const char *step)
+/* The mapping that parent and child share. */
+struct nest {
+    struct child child;
+    int errnum; /* of the step that failed */
+    const char *step;
+    _Alignas(16) char stack[CHILD_STACK];
+};
+
+static void ATTR_NORETURN child_fail(struct nest *n, const char *step)
 {
-    c->errnum = errno;
-    c->step = step;
+    n->errnum = errno;
+    n->step = step;
     _exit(127);
 }
 
@@ -61,7 +75,7 @@ static void child_reset_signals(void)
 
 /* A descriptor above the standard ones for what shall become `target`, so that no dup2 overwrites a
  * source. */
-static int child_source_fd(struct child *c, int fd, int target)
+static int child_source_fd(struct nest *n, int fd, int target)
 {
     if (fd == FD_INHERIT)
         fd = target;
@@ -74,20 +88,20 @@ static int child_source_fd(struct child *c, int fd, int target)
         copy = fcntl(copy, F_DUPFD, 3);
     if (copy < 0 &&
         !(fd == target && errno == EBADF)) /* inheriting a closed one leaves it closed */
-        child_fail(c, "cannot prepare the standard descriptors");
+        child_fail(n, "cannot prepare the standard descriptors");
     return copy;
 }
 
-static void child_set_fds(struct child *c)
+static void child_set_fds(struct nest *n)
 {
     int source[3] = {
-        child_source_fd(c, c->spec->stdin_fd, STDIN_FILENO),
-        child_source_fd(c, c->spec->stdout_fd, STDOUT_FILENO),
-        child_source_fd(c, c->spec->stderr_fd, STDERR_FILENO),
+        child_source_fd(n, n->child.spec->stdin_fd, STDIN_FILENO),
+        child_source_fd(n, n->child.spec->stdout_fd, STDOUT_FILENO),
+        child_source_fd(n, n->child.spec->stderr_fd, STDERR_FILENO),
     };
     for (int fd = 0; fd < 3; fd++)
         if (source[fd] >= 0 && dup2(source[fd], fd) < 0)
-            child_fail(c, "cannot set the standard descriptors");
+            child_fail(n, "cannot set the standard descriptors");
     if (syscall(SYS_close_range, 3u, ~0u, 0u) == 0)
         return;
     struct rlimit limit; /* kernels before 5.9 */
@@ -97,40 +111,40 @@ static void child_set_fds(struct child *c)
         close(fd);
 }
 
-static void child_set_ids(struct child *c)
+static void child_set_ids(struct nest *n)
 {
-    if (!c->spec->set_ids)
+    if (!n->child.spec->set_ids)
         return;
-    gid_t gid = c->spec->gid;
+    gid_t gid = n->child.spec->gid;
     if (geteuid() == 0 && syscall(SYS_setgroups, 1, &gid) < 0)
-        child_fail(c, "cannot set the groups");
+        child_fail(n, "cannot set the groups");
     if (syscall(SYS_setresgid, gid, gid, gid) < 0)
-        child_fail(c, "cannot set the group id");
-    uid_t uid = c->spec->uid;
+        child_fail(n, "cannot set the group id");
+    uid_t uid = n->child.spec->uid;
     if (syscall(SYS_setresuid, uid, uid, uid) < 0)
-        child_fail(c, "cannot set the user id");
+        child_fail(n, "cannot set the user id");
 }
 
 static int child_main(void *arg)
 {
-    struct child *c = arg;
-    const struct process_spec *spec = c->spec;
+    struct nest *n = arg;
+    const struct process_spec *spec = n->child.spec;
 
     if (spec->new_session && setsid() < 0)
-        child_fail(c, "cannot start a session");
+        child_fail(n, "cannot start a session");
     if (spec->cwd && chdir(spec->cwd) < 0)
-        child_fail(c, "cannot enter the working directory");
-    child_set_fds(c);
-    child_set_ids(c);
+        child_fail(n, "cannot enter the working directory");
+    child_set_fds(n);
+    child_set_ids(n);
     if (spec->die_with_parent) { /* after the ids: changing them clears it */
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
-            child_fail(c, "cannot tie it to its parent");
-        if (getppid() != c->parent)
+            child_fail(n, "cannot tie it to its parent");
+        if (getppid() != n->child.parent)
             _exit(127); /* the parent has gone meanwhile */
     }
     child_reset_signals();
-    execve(c->path, spec->argv, spec->env ? spec->env : environ);
-    child_fail(c, NULL);
+    execve(n->child.path, spec->argv, spec->env ? spec->env : environ);
+    child_fail(n, NULL);
 }
 
 /* The executable's path as execvp would find it; NULL when nothing fits (errno says why). free()
@@ -158,21 +172,33 @@ static char *find_executable(const char *name)
     return NULL;
 }
 
-static pid_t clone_child(struct child *c)
+static pid_t clone_child(struct nest *n)
 {
-    char *stack = mmap(NULL, CHILD_STACK, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    if (stack == MAP_FAILED)
-        return -errno;
     /* No signal handler of ours may run in the child, which shares our memory. */
     sigset_t all;
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &c->mask);
-    pid_t pid = clone(child_main, stack + CHILD_STACK, CLONE_VM | CLONE_VFORK | SIGCHLD, c);
+    pthread_sigmask(SIG_SETMASK, &all, &n->child.mask);
+    pid_t pid = clone(child_main, n->stack + CHILD_STACK, CHILD_FLAGS, n);
     int errnum = errno;
-    pthread_sigmask(SIG_SETMASK, &c->mask, NULL);
-    munmap(stack, CHILD_STACK);
+    pthread_sigmask(SIG_SETMASK, &n->child.mask, NULL);
     return pid < 0 ? -errnum : pid;
+}
+
+static int spawn_in(struct nest *n, pid_t *ret_pid, struct error **err)
+{
+    const char *name = n->child.spec->path;
+    pid_t pid = clone_child(n);
+    if (pid < 0)
+        return error_set_errno(err, -pid, "cannot start a process for %s", name);
+    if (n->errnum != 0) {
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+        if (n->step)
+            return error_set_errno(err, n->errnum, "cannot run %s: %s", name, n->step);
+        return error_set_errno(err, n->errnum, "cannot run %s", name);
+    }
+    *ret_pid = pid;
+    return 0;
 }
 
 int process_spawn(const struct process_spec *spec, pid_t *ret_pid, struct error **err)
@@ -180,19 +206,14 @@ int process_spawn(const struct process_spec *spec, pid_t *ret_pid, struct error 
     AUTO_FREE char *path = find_executable(spec->path);
     if (!path)
         return error_set_errno(err, errno, "cannot run %s", spec->path);
-    struct child c = { .spec = spec, .path = path, .parent = getpid() };
-    pid_t pid = clone_child(&c);
-    if (pid < 0)
-        return error_set_errno(err, -pid, "cannot start a process for %s", spec->path);
-    if (c.errnum != 0) {
-        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-            ;
-        if (c.step)
-            return error_set_errno(err, c.errnum, "cannot run %s: %s", spec->path, c.step);
-        return error_set_errno(err, c.errnum, "cannot run %s", spec->path);
-    }
-    *ret_pid = pid;
-    return 0;
+    struct nest *n =
+        mmap(NULL, sizeof *n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (n == MAP_FAILED)
+        return error_set_errno(err, errno, "cannot start a process for %s", spec->path);
+    n->child = (struct child){ .spec = spec, .path = path, .parent = getpid() };
+    int r = spawn_in(n, ret_pid, err);
+    munmap(n, sizeof *n);
+    return r;
 }
 
 int process_start_time(pid_t pid, uint64_t *ret_ticks, struct error **err)
