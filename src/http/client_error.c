@@ -139,14 +139,10 @@ struct error *transfer_error(struct transfer *t, CURLcode code)
     case CURLE_TOO_MANY_REDIRECTS:
         error_set(&e, ERROR_UNAVAILABLE, "%s redirects too often", host);
         break;
-    case CURLE_UNSUPPORTED_PROTOCOL:
-    case CURLE_URL_MALFORMAT:
-        error_set(&e, ERROR_INVALID, "%s: %s", host, detail(t, code));
-        break;
     case CURLE_OUT_OF_MEMORY:
         error_set(&e, ERROR_INTERNAL, "request to %s: out of memory", host);
         break;
-    default:
+    default: /* also answers that are no HTTP, and redirects that lead nowhere: our own URL was checked before */
         error_set(&e, ERROR_UNAVAILABLE, "request to %s: %s", host, detail(t, code));
     }
     return e;

@@ -82,6 +82,7 @@ void *exchange_on_request_line(void *cls, const char *uri, struct MHD_Connection
         .body = BUF_INIT(s->max_body),
     };
     x->method = (char *)(x + 1);
+    x->method[0] = '\0';
     char *raw = x->method + METHOD_MAX;
     memcpy(raw, uri, len + 1);
     x->path = raw + len + 1;
@@ -126,9 +127,10 @@ static enum MHD_Result on_headers(struct http_exchange *x, struct MHD_Connection
     x->seen = true;
     if (server_stage(x->server) != SERVER_RUNS)
         return answer(connection, 503, "the server is shutting down\n", true);
-    if (strlen(method) >= METHOD_MAX)
+    size_t method_size = strlen(method) + 1;
+    if (method_size > METHOD_MAX)
         return answer(connection, 501, "unknown method\n", true);
-    strcpy(x->method, method);
+    memcpy(x->method, method, method_size);
     if (x->path[0] == '\0')
         return answer(connection, 400, "the request target is not a path, or has a bad percent escape\n", true);
 

@@ -30,11 +30,11 @@ static void put_number(struct buf *b, double v)
         if (strtod(text, NULL) == v)
             break;
     }
-    int exponent = atoi(strchr(text, 'e') + 1);
+    long exponent = strtol(strchr(text, 'e') + 1, NULL, 10);
     if (v != 0 && (exponent < -4 || exponent >= 6))
         buf_puts(b, text);
     else
-        buf_printf(b, "%.*f", MAX(digits - 1 - exponent, 0), v);
+        buf_printf(b, "%.*f", (int)MAX(digits - 1 - exponent, 0L), v);
 }
 
 static void put_help(struct buf *b, const char *help)
@@ -119,7 +119,10 @@ static struct collector *collector_after(struct collector *c)
 
 void metrics_write(struct buf *out)
 {
-    /* Called without the lock: a collector may register what it finds. None is ever removed. */
+    /* One scrape at a time, so that collectors need no locks of their own; without the registry's lock, since they may
+     * register what they find. None is ever removed. */
+    static pthread_mutex_t scrape = PTHREAD_MUTEX_INITIALIZER;
+    LOCK(&scrape);
     for (struct collector *c = collector_after(NULL); c; c = collector_after(c))
         c->fn(c->ctx);
     LOCK(&metric_registry.mutex);
