@@ -34,13 +34,49 @@ static const unsigned char canonical_escape[256] = {
     CONTROL_ESCAPES, ['<'] = 1, ['>'] = 1, ['&'] = 1, [0xe2] = 2
 };
 
-static void put_string(const struct writer *w, const yyjson_mut_val *v)
+/* buf_append without a call as long as there is room, which there mostly is; its capacity never
+ * passes its maximum. */
+static inline void put(struct buf *out, const void *data, size_t len)
 {
-    const char *s = v->uni.str;
-    size_t len = val_len(v), from = 0;
+    if (len >= out->cap - out->len) {
+        buf_append(out, data, len);
+        return;
+    }
+    memcpy(out->data + out->len, data, len);
+    out->len += len;
+    out->data[out->len] = '\0';
+}
+
+static inline void put_char(struct buf *out, char c)
+{
+    put(out, &c, 1);
+}
+
+/* Bytes at the start of s that surely stand for themselves, in steps of eight: none is below a
+ * space, a quote or a backslash. */
+static size_t plain_words(const char *s, size_t len)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), highs = ones << 7;
+    size_t at = 0;
+    for (; len - at >= 8; at += 8) {
+        uint64_t word;
+        memcpy(&word, s + at, 8);
+        uint64_t quote = word ^ ones * '"', backslash = word ^ ones * '\\';
+        uint64_t hit = (word - ones * ' ') & ~word; /* below a space */
+        hit |= (quote - ones) & ~quote;             /* zero: a quote */
+        hit |= (backslash - ones) & ~backslash;
+        if (hit & highs)
+            break;
+    }
+    return at;
+}
+
+/* The part of a string from `at` on, which begins with something to escape. */
+static void put_escaped(const struct writer *w, const char *s, size_t at, size_t len)
+{
     const unsigned char *escape = w->canonical ? canonical_escape : plain_escape;
-    buf_putc(w->out, '"');
-    for (size_t i = 0; i < len; i++) {
+    size_t from = at;
+    for (size_t i = at; i < len; i++) {
         unsigned char c = (unsigned char)s[i], how = escape[c];
         if (how == 0)
             continue;
@@ -49,20 +85,41 @@ static void put_string(const struct writer *w, const yyjson_mut_val *v)
                              ((unsigned char)s[i + 2] & 0xfe) == 0xa8;
             if (!separator)
                 continue;
-            buf_append(w->out, s + from, i - from);
-            buf_append(w->out, (unsigned char)s[i + 2] == 0xa8 ? "\\u2028" : "\\u2029", 6);
+            put(w->out, s + from, i - from);
+            put(w->out, (unsigned char)s[i + 2] == 0xa8 ? "\\u2028" : "\\u2029", 6);
             i += 2;
         } else {
-            buf_append(w->out, s + from, i - from);
+            put(w->out, s + from, i - from);
             char text[6] = { '\\', (char)how };
             if (how == 1)
                 memcpy(text, (char[]){ '\\', 'u', '0', '0', hex[c >> 4], hex[c & 15] }, 6);
-            buf_append(w->out, text, how == 1 ? 6 : 2);
+            put(w->out, text, how == 1 ? 6 : 2);
         }
         from = i + 1;
     }
-    buf_append(w->out, s + from, len - from);
-    buf_putc(w->out, '"');
+    put(w->out, s + from, len - from);
+}
+
+static void put_string(const struct writer *w, const yyjson_mut_val *v)
+{
+    const char *s = v->uni.str;
+    const unsigned char *escape = w->canonical ? canonical_escape : plain_escape;
+    size_t len = val_len(v), plain = w->canonical ? 0 : plain_words(s, len);
+    while (plain < len && escape[(unsigned char)s[plain]] == 0)
+        plain++;
+    struct buf *out = w->out;
+    if (plain == len && out->cap - out->len > len + 2) {
+        char *to = out->data + out->len;
+        *to++ = '"';
+        to = mempcpy(to, s, len);
+        memcpy(to, "\"", 2);
+        out->len += len + 2;
+        return;
+    }
+    put_char(out, '"');
+    put(out, s, plain);
+    put_escaped(w, s, plain, len);
+    put_char(out, '"');
 }
 
 /* ---- numbers ------------------------------------------------------------------------------------------------------ */
@@ -76,7 +133,7 @@ static void put_int(struct buf *out, int64_t n)
     while (left /= 10);
     if (n < 0)
         *--p = '-';
-    buf_append(out, p, (size_t)(text + sizeof text - p));
+    put(out, p, (size_t)(text + sizeof text - p));
 }
 
 /* The shortest digits that read back as d (> 0), and the exponent such that d = 0.DIGITS *
@@ -126,7 +183,7 @@ static void put_double(struct buf *out, double d)
         return;
     }
     if (signbit(d))
-        buf_putc(out, '-');
+        put_char(out, '-');
     d = fabs(d);
     if (d < 0x1p53 && floor(d) >= d) { /* integral: exact, and shorter than any exponent form */
         put_int(out, (int64_t)d);
@@ -136,24 +193,24 @@ static void put_double(struct buf *out, double d)
     int exponent;
     int n = (int)shortest_digits(d, digits, &exponent);
     if (d < 1e-6 || d >= 1e21) {
-        buf_putc(out, digits[0]);
+        put_char(out, digits[0]);
         if (n > 1) {
-            buf_putc(out, '.');
-            buf_append(out, digits + 1, (size_t)n - 1);
+            put_char(out, '.');
+            put(out, digits + 1, (size_t)n - 1);
         }
         buf_printf(out, "e%+d", exponent - 1);
     } else if (exponent <= 0) {
         buf_puts(out, "0.");
         for (int i = exponent; i < 0; i++)
-            buf_putc(out, '0');
-        buf_append(out, digits, (size_t)n);
+            put_char(out, '0');
+        put(out, digits, (size_t)n);
     } else {
-        buf_append(out, digits, (size_t)MIN(n, exponent));
+        put(out, digits, (size_t)MIN(n, exponent));
         for (int i = n; i < exponent; i++)
-            buf_putc(out, '0');
+            put_char(out, '0');
         if (n > exponent) {
-            buf_putc(out, '.');
-            buf_append(out, digits + exponent, (size_t)(n - exponent));
+            put_char(out, '.');
+            put(out, digits + exponent, (size_t)(n - exponent));
         }
     }
 }
@@ -166,16 +223,16 @@ static void put_break(const struct writer *w, unsigned level)
 {
     if (!w->pretty)
         return;
-    buf_putc(w->out, '\n');
+    put_char(w->out, '\n');
     for (size_t i = 0; i < (size_t)level * w->indent; i++)
-        buf_putc(w->out, ' ');
+        put_char(w->out, ' ');
 }
 
 static void put_member(const struct writer *w, const yyjson_mut_val *key, unsigned level)
 {
     put_break(w, level);
     put_string(w, key);
-    buf_append(w->out, ": ", w->pretty ? 2 : 1);
+    put(w->out, ": ", w->pretty ? 2 : 1);
     put_value(w, key->next, level);
 }
 
@@ -193,7 +250,7 @@ static void put_sorted_members(const struct writer *w, const yyjson_mut_val *fir
     qsort(keys, n, sizeof *keys, compare_key_slots);
     for (size_t i = 0; i < n; i++) {
         if (i > 0)
-            buf_putc(w->out, ',');
+            put_char(w->out, ',');
         put_member(w, keys[i], level);
     }
 }
@@ -201,7 +258,7 @@ static void put_sorted_members(const struct writer *w, const yyjson_mut_val *fir
 static void put_object(const struct writer *w, const yyjson_mut_val *obj, unsigned level)
 {
     size_t n = val_len(obj);
-    buf_putc(w->out, '{');
+    put_char(w->out, '{');
     if (n > 0) {
         const yyjson_mut_val *key = ((yyjson_mut_val *)obj->uni.ptr)->next->next;
         if (w->canonical) {
@@ -209,30 +266,30 @@ static void put_object(const struct writer *w, const yyjson_mut_val *obj, unsign
         } else {
             for (size_t i = 0; i < n; i++, key = key->next->next) {
                 if (i > 0)
-                    buf_putc(w->out, ',');
+                    put_char(w->out, ',');
                 put_member(w, key, level + 1);
             }
         }
         put_break(w, level);
     }
-    buf_putc(w->out, '}');
+    put_char(w->out, '}');
 }
 
 static void put_array(const struct writer *w, const yyjson_mut_val *arr, unsigned level)
 {
     size_t n = val_len(arr);
-    buf_putc(w->out, '[');
+    put_char(w->out, '[');
     if (n > 0) {
         const yyjson_mut_val *v = ((yyjson_mut_val *)arr->uni.ptr)->next;
         for (size_t i = 0; i < n; i++, v = v->next) {
             if (i > 0)
-                buf_putc(w->out, ',');
+                put_char(w->out, ',');
             put_break(w, level + 1);
             put_value(w, v, level + 1);
         }
         put_break(w, level);
     }
-    buf_putc(w->out, ']');
+    put_char(w->out, ']');
 }
 
 static void put_value(const struct writer *w, const yyjson_mut_val *v, unsigned level)
@@ -254,7 +311,10 @@ static void put_value(const struct writer *w, const yyjson_mut_val *v, unsigned 
             put_int(w->out, v->uni.i64);
         break;
     case YYJSON_TYPE_BOOL:
-        buf_puts(w->out, val_subtype(v) == YYJSON_SUBTYPE_TRUE ? "true" : "false");
+        if (val_subtype(v) == YYJSON_SUBTYPE_TRUE)
+            put(w->out, "true", 4);
+        else
+            put(w->out, "false", 5);
         break;
     default:
         buf_puts(w->out, "null");
