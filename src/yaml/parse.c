@@ -17,6 +17,7 @@
 #define DEFAULT_VALUES 1000000
 #define DEFAULT_DOCUMENTS 4096
 #define COPIES_MAX (64 * MIB) /* bytes that the copies of aliases may take */
+#define TAGS_MAX 64           /* %TAG directives: libyaml compares each with all before */
 #define SCAN_UP_TO 16         /* members; a larger mapping gets a table of its keys */
 
 #define YAML_TAG "tag:yaml.org,2002:"
@@ -534,6 +535,17 @@ static bool read_json(struct arena *a, const char *data, size_t len,
     return true;
 }
 
+static bool too_many_tags(const char *data, size_t len)
+{
+    static const char directive[] = "%TAG";
+    size_t n = 0;
+    const char *end = data + len, *hit;
+    for (; (hit = memmem(data, (size_t)(end - data), directive, 4)); data = hit + 4)
+        if (++n > TAGS_MAX)
+            return true;
+    return false;
+}
+
 /* ---- entry -------------------------------------------------------------------------------------------------------- */
 
 static struct yaml_limits limits_of(const struct yaml_limits *given)
@@ -559,6 +571,9 @@ int yaml_parse_all(struct arena *a, const char *data, size_t len, const struct y
                          r.limits.max_bytes);
     if (len > 0 && read_json(a, data, len, &r.limits, ret))
         return 0;
+    if (len > 0 && too_many_tags(data, len))
+        return error_set(err, ERROR_TOO_LARGE, "the YAML has more than %d %%TAG directives",
+                         TAGS_MAX);
     if (!yaml_parser_initialize(&r.parser))
         return error_set(err, ERROR_INTERNAL, "cannot start the YAML parser");
     yaml_parser_set_input_string(&r.parser, (const unsigned char *)(data ? data : ""), len);

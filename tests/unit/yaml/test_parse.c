@@ -214,6 +214,17 @@ static void aliases_cannot_fill_the_memory(void **state)
     refused(b.data, b.len, NULL, "more than 1000000 values");
 }
 
+static void tag_directives_are_few(void **state)
+{
+    AUTO_BUF b = BUF_INIT(1 * MIB);
+    for (int i = 0; i < 65; i++)
+        buf_printf(&b, "%%TAG !a%d! b\n", i);
+    refused(b.data, b.len, NULL, "more than 64 %TAG directives");
+    AUTO_ARENA a = arena_new();
+    assert_string_equal(json_text(a, read_all(a, "%TAG !a! b\n---\nc: !a!d 5\n")),
+                        "[{\"c\":\"5\"}]");
+}
+
 static void json_is_yaml(void **state)
 {
     AUTO_ARENA a = arena_new();
@@ -226,4 +237,4 @@ static void json_is_yaml(void **state)
 UNIT_TESTS(TEST(documents_mean_what_kubernetes_reads), TEST(a_stream_has_many_documents),
            TEST(anchors_end_with_their_document), TEST(merged_keys_give_way),
            TEST(large_mappings_are_quick), TEST(mistakes_have_a_place), TEST(sizes_have_caps),
-           TEST(aliases_cannot_fill_the_memory), TEST(json_is_yaml))
+           TEST(aliases_cannot_fill_the_memory), TEST(tag_directives_are_few), TEST(json_is_yaml))
