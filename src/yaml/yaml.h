@@ -1,4 +1,4 @@
-/* YAML as Kubernetes reads it: YAML 1.1 core scalars (yes/no/on/off in plain style are booleans, 0o17 and 017 octal, as
+/* YAML as Kubernetes reads it: YAML 1.1 core scalars (y/n/yes/no/on/off in plain style are booleans, 0o17 and 017 octal, as
  * sigs.k8s.io/yaml does), several documents, anchors and aliases and merge keys, keys made strings, comments ignored. */
 #pragma once
 
