@@ -34,6 +34,7 @@ struct manager_process {
     struct kube_client *client;
     struct event_recorder *events;
     struct manager *manager;
+    struct workspace_controller *workspaces;
     struct workspace_settings settings;
     struct leader_options leader;
     char identity[128];
@@ -45,6 +46,7 @@ static void process_done(struct manager_process *p)
         manager_stop(p->manager);
         manager_free(p->manager);
     }
+    workspace_controller_free(p->workspaces);
     if (p->events)
         event_recorder_free(p->events);
     if (p->client)
@@ -95,7 +97,7 @@ static int start_controllers(struct manager_process *p, const struct manager_fla
         .leader = f->leader_elect ? &p->leader : NULL,
     });
     int r = workspace_controller_add(p->manager, p->client, &p->settings, p->events, clock_system(),
-                                     err);
+                                     &p->workspaces, err);
     return r < 0 ? r : manager_start(p->manager, err);
 }
 

@@ -34,7 +34,9 @@ struct onebox {
     struct event_recorder *events;
     struct machine *machine;
     struct manager *manager;
+    struct workspace_controller *workspaces;
     struct workspace_settings settings;
+    struct workspace_controller *workspaces;
     atomic_bool ready;
 };
 
@@ -134,7 +136,7 @@ static int start_controllers(struct onebox *box, const char *models_dir, struct 
         .vllm = true,
     };
     int r = workspace_controller_add(box->manager, box->client, &box->settings, box->events,
-                                     clock_system(), err);
+                                     clock_system(), &box->workspaces, err);
     if (r < 0)
         return r;
     return manager_start(box->manager, err);
@@ -177,6 +179,7 @@ void onebox_stop(struct onebox *box, int64_t stop_grace_ms)
         machine_stop(box->machine, stop_grace_ms);
     if (box->manager)
         manager_free(box->manager);
+    workspace_controller_free(box->workspaces);
     if (box->events)
         event_recorder_free(box->events);
     if (box->front)
