@@ -36,7 +36,6 @@ struct onebox {
     struct manager *manager;
     struct workspace_controller *workspaces;
     struct workspace_settings settings;
-    struct workspace_controller *workspaces;
     atomic_bool ready;
 };
 
