@@ -1,0 +1,294 @@
+/* Informers, keys and the reconcile function. Everything that a decision depends on is watched, so
+ * that nothing has to be asked for again and again; the exception is the model store, whose files
+ * nobody announces. */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "kube/meta.h"
+#include "kube/selector.h"
+#include "workspace/apply.h"
+
+#define WORKERS 5
+/* How long a reconcile waits at most for its own last write to come back by the watch. */
+#define ECHO_WAIT_MS 1000
+
+struct workspace_controller {
+    const struct workspace_settings *settings;
+    struct clock *clock;
+    struct catalog *catalog;
+    struct go_types *types;
+    struct workspace_caches caches;
+    struct apply_target target;
+    struct controller *controller;
+    pthread_mutex_t lock;
+    struct map *written; /* key -> resourceVersion of our last write, until the cache has it */
+};
+
+const char *workspace_state(const struct json *workspace)
+{
+    const char *state = json_find_str(workspace, "status", "state");
+    return state ? state : "";
+}
+
+/* ---- our own writes ------------------------------------------------------------------------------------------------- */
+
+/* A decision over a copy that lacks our last write would repeat it, with another time. */
+static bool cache_is_behind(struct workspace_controller *w, const char *key, const char *version)
+{
+    int64_t cached = 0, own = 0;
+    bool behind = false;
+    pthread_mutex_lock(&w->lock);
+    const char *written = map_get(w->written, key);
+    if (written && str_to_int64(written, &own) == 0 && str_to_int64(version, &cached) == 0)
+        behind = cached < own;
+    if (written && !behind)
+        map_del(w->written, key);
+    pthread_mutex_unlock(&w->lock);
+    return behind;
+}
+
+static void remember_write(struct workspace_controller *w, const char *key, const char *version)
+{
+    pthread_mutex_lock(&w->lock);
+    if (version)
+        map_set(w->written, key, mem_strdup(version));
+    else
+        map_del(w->written, key);
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* ---- reconcile ------------------------------------------------------------------------------------------------------ */
+
+static int reconcile(void *ctx, const char *key, struct arena *a, struct reconcile_result *ret,
+                     struct error **err)
+{
+    struct workspace_controller *w = ctx;
+    const char *ns = NULL;
+    const char *name = NULL;
+    kube_key_split(a, key, &ns, &name);
+    struct observed observed = { 0 };
+    bool found = false;
+    int r = workspace_observe(a, &w->caches, w->target.client, w->settings, w->catalog, ns, name,
+                              &observed, &found, err);
+    if (r < 0)
+        return r;
+    if (!found) {
+        remember_write(w, key, NULL);
+        return 0;
+    }
+    if (cache_is_behind(w, key, meta_resource_version(observed.workspace))) {
+        ret->requeue_after_ms = ECHO_WAIT_MS;
+        return 0;
+    }
+    struct decide_input in = {
+        .settings = w->settings,
+        .catalog = w->catalog,
+        .types = w->types,
+        .now_ns = clock_wall(w->clock),
+        .observed = &observed,
+    };
+    struct decision decision;
+    workspace_decide(a, &in, &decision);
+    const char *version = NULL;
+    r = workspace_apply(a, &w->target, &in, &decision, &version, err);
+    if (version)
+        remember_write(w, key, version);
+    ret->requeue_after_ms = decision.requeue_ms;
+    return r;
+}
+
+/* ---- which Workspace a change is about ------------------------------------------------------------------------------ */
+
+static void add_key(struct workqueue *q, const char *ns, const char *name)
+{
+    AUTO_ARENA a = arena_new();
+    workqueue_add(q, kube_key(a, ns, name));
+}
+
+static void map_pod(void *ctx, struct workqueue *q, struct kube_object *old,
+                    struct kube_object *new)
+{
+    struct kube_object *pod = new ? new : old;
+    const char *name = kube_object_label(pod, WORKSPACE_LABEL);
+    if (name)
+        add_key(q, pod->ns, name);
+}
+
+static void map_revision(void *ctx, struct workqueue *q, struct kube_object *old,
+                         struct kube_object *new)
+{
+    struct kube_object *revision = new ? new : old;
+    const char *name = kube_object_label(revision, WORKSPACE_REVISION_NAME);
+    if (name)
+        add_key(q, revision->ns, name);
+}
+
+/* Objects of others that bear the name of ours: a Workspace may wait for them to go. */
+static void map_same_name(void *ctx, struct workqueue *q, struct kube_object *old,
+                          struct kube_object *new)
+{
+    struct workspace_controller *w = ctx;
+    struct kube_object *o = new ? new : old;
+    if (STREQ(o->controller_kind, KUBE_WORKSPACES.kind))
+        return;
+    AUTO_ARENA a = arena_new();
+    char *name = arena_strdup(a, o->name);
+    if (str_has_suffix(name, "-headless"))
+        name[strlen(name) - strlen("-headless")] = '\0';
+    CLEANUP(kube_object_cleanup)
+    struct kube_object *ws = informer_get(w->caches.workspaces, o->ns, name);
+    if (ws)
+        add_key(q, o->ns, name);
+}
+
+static bool node_matters(struct arena *a, const struct workspace *ws,
+                         const struct kube_object *node)
+{
+    if (!node)
+        return false;
+    JSON_FOREACH (it, ws->node_labels)
+        if (!str_eq(kube_object_label(node, it.key), json_string(it.value)))
+            return false;
+    return true;
+}
+
+/* Heartbeats change the version only. */
+static bool node_unchanged(struct arena *a, const struct kube_object *old,
+                           const struct kube_object *new)
+{
+    if (!old || !new)
+        return false;
+    struct json *x = kube_object_parse(a, old), *y = kube_object_parse(a, new);
+    json_del(json_get(x, "metadata"), "resourceVersion");
+    json_del(json_get(y, "metadata"), "resourceVersion");
+    return json_equal(x, y);
+}
+
+static void map_node(void *ctx, struct workqueue *q, struct kube_object *old,
+                     struct kube_object *new)
+{
+    struct workspace_controller *w = ctx;
+    AUTO_ARENA a = arena_new();
+    if (node_unchanged(a, old, new))
+        return;
+    struct kube_object_list all = { 0 };
+    informer_list(w->caches.workspaces, NULL, NULL, &all);
+    for (size_t i = 0; i < all.count; i++) {
+        arena_reset(a);
+        struct workspace ws;
+        workspace_read(a, kube_object_parse(a, all.items[i]), &ws);
+        /* One that waits for its first node names the only one there is. */
+        if (node_matters(a, &ws, old) || node_matters(a, &ws, new) ||
+            informer_count(w->caches.nodes) <= 2)
+            add_key(q, ws.ns, ws.name);
+    }
+    kube_object_list_done(&all);
+}
+
+static void map_config_map(void *ctx, struct workqueue *q, struct kube_object *old,
+                           struct kube_object *new)
+{
+    struct workspace_controller *w = ctx;
+    struct kube_object *o = new ? new : old;
+    AUTO_ARENA a = arena_new();
+    const char *mention = arena_printf(a, "\"config\":\"%s\"", o->name);
+    struct kube_object_list all = { 0 };
+    informer_list(w->caches.workspaces, o->ns, NULL, &all);
+    for (size_t i = 0; i < all.count; i++)
+        if (strstr(all.items[i]->text, mention))
+            add_key(q, all.items[i]->ns, all.items[i]->name);
+    kube_object_list_done(&all);
+}
+
+/* ---- life ----------------------------------------------------------------------------------------------------------- */
+
+static struct informer *informer_for(struct manager *m, const struct kube_resource *r,
+                                     const char *labels, const char *fields,
+                                     void (*project)(struct arena *a, struct json *obj))
+{
+    return manager_informer(m, r,
+                            &(struct informer_options){ .label_selector = labels,
+                                                        .field_selector = fields,
+                                                        .project = project });
+}
+
+static void add_informers(struct workspace_controller *w, struct manager *m)
+{
+    struct workspace_caches *c = &w->caches;
+    c->workspaces = informer_for(m, &KUBE_WORKSPACES, NULL, NULL, NULL);
+    c->statefulsets = informer_for(m, &KUBE_STATEFULSETS, NULL, NULL, observe_project_workload);
+    c->services = informer_for(m, &KUBE_SERVICES, NULL, NULL, observe_project_workload);
+    c->revisions = informer_for(m, &KUBE_CONTROLLER_REVISIONS, WORKSPACE_REVISION_NAME, NULL,
+                                observe_project_revision);
+    c->pods = informer_for(m, &KUBE_PODS, WORKSPACE_LABEL, NULL, observe_project_pod);
+    c->nodes = informer_for(m, &KUBE_NODES, NULL, NULL, observe_project_node);
+    /* each namespace has this one, and nobody configures a model with it */
+    c->config_maps = informer_for(m, &KUBE_CONFIGMAPS, NULL, "metadata.name!=kube-root-ca.crt",
+                                  observe_project_config_map);
+}
+
+static void add_watches(struct workspace_controller *w)
+{
+    struct controller *c = w->controller;
+    const struct workspace_caches *caches = &w->caches;
+    controller_watch(c, caches->workspaces);
+    controller_watch_owned(c, caches->statefulsets, KUBE_WORKSPACES.kind);
+    controller_watch_mapped(c, caches->statefulsets, map_same_name, w);
+    controller_watch_owned(c, caches->services, KUBE_WORKSPACES.kind);
+    controller_watch_mapped(c, caches->services, map_same_name, w);
+    controller_watch_mapped(c, caches->revisions, map_revision, w);
+    controller_watch_mapped(c, caches->pods, map_pod, w);
+    controller_watch_mapped(c, caches->nodes, map_node, w);
+    controller_watch_mapped(c, caches->config_maps, map_config_map, w);
+}
+
+int workspace_controller_add(struct manager *m, struct kube_client *c,
+                             const struct workspace_settings *settings,
+                             struct event_recorder *events, struct clock *clock,
+                             struct workspace_controller **ret, struct error **err)
+{
+    if (settings->provisioner != PROVISIONER_BYO)
+        return error_set(err, ERROR_UNSUPPORTED,
+                         "this version makes no nodes; the node provisioner can only be byo");
+    struct workspace_controller *w = NEW0(struct workspace_controller);
+    w->settings = settings;
+    w->clock = clock;
+    w->catalog = catalog_new();
+    w->types = go_types_new();
+    w->target = (struct apply_target){ .client = c, .events = events };
+    pthread_mutex_init(&w->lock, NULL);
+    w->written = map_new(free);
+    add_informers(w, m);
+    w->controller = controller_new(&(struct controller_options){
+        .name = "workspace",
+        .workers = WORKERS,
+        .reconcile = reconcile,
+        .ctx = w,
+        .clock = clock,
+    });
+    add_watches(w);
+    manager_add(m, w->controller);
+    *ret = w;
+    return 0;
+}
+
+void workspace_controller_free(struct workspace_controller *w)
+{
+    if (!w)
+        return;
+    map_free(w->written);
+    pthread_mutex_destroy(&w->lock);
+    go_types_free(w->types);
+    catalog_free(w->catalog);
+    free(w);
+}
+
+struct controller *workspace_controller_inner(struct workspace_controller *w)
+{
+    return w->controller;
+}

@@ -1,0 +1,187 @@
+/* The order of questions: is it being deleted, can the specification work at all, which engine, are
+ * there nodes, are the weights there and do they fit; then the objects; and the status over all of
+ * it. A question that is answered with no stops the creation of objects, never the status. Existing
+ * objects are left as they are by what is found missing later. */
+#include "workspace/decide_internal.h"
+
+#include <string.h>
+
+#include "base/str.h"
+#include "kube/meta.h"
+#include "json/build.h"
+
+/* What llama.cpp wants beside weights and cache; kaito-serve counts the same. */
+#define ENGINE_MEMORY (320 * MIB)
+/* How often the model store is looked at while weights are missing: nobody tells when a file
+ * appears. */
+#define STORE_POLL_MS 1000
+
+struct write *decider_write(struct decider *d, enum write_op op, const struct kube_resource *r,
+                            const char *name, struct json *body)
+{
+    static struct write dropped;
+    if (d->out->write_count == DECISION_MAX_WRITES)
+        return &dropped;
+    struct write *w = &d->out->writes[d->out->write_count++];
+    *w = (struct write){ .op = op, .resource = r, .name = name, .body = body };
+    return w;
+}
+
+void decider_event(struct decider *d, const char *type, const char *reason, const char *message)
+{
+    if (d->out->event_count < DECISION_MAX_EVENTS)
+        d->out->events[d->out->event_count++] = (struct workspace_event){ type, reason, message };
+}
+
+void decider_problem(struct decider *d, bool final, const char *reason, const char *message)
+{
+    if (!d->problem.reason)
+        d->problem = (struct problem){ .reason = reason, .message = message, .final = final };
+}
+
+void decider_problem_error(struct decider *d, bool final, struct error *err)
+{
+    struct arena *a = d->a;
+    const char *reason = error_reason(err);
+    decider_problem(d, final, reason ? arena_strdup(a, reason) : "InvalidSpec",
+                    arena_strdup(a, error_message(err)));
+    error_free(err);
+}
+
+/* ---- deletion ------------------------------------------------------------------------------------------------------ */
+
+/* Nodes that the user brought stay; everything else goes with its owner. The condition is for those
+ * who look while another finalizer holds the Workspace. */
+static void decide_deletion(struct decider *d)
+{
+    struct arena *a = d->a;
+    struct json *left = EMPTY_ARR();
+    JSON_FOREACH (it, json_find(d->ws.json, "metadata", "finalizers"))
+        if (!str_eq(json_string(it.value), WORKSPACE_FINALIZER))
+            json_append(left, json_clone(a, it.value));
+    if (json_size(left) > 0) {
+        d->out->status = json_clone(a, json_get(d->ws.json, "status"));
+        if (!json_is_object(d->out->status))
+            d->out->status = EMPTY_OBJ();
+        condition_set(a, json_ensure_array(a, d->out->status, "conditions"),
+                      &(struct condition){ "WorkspaceDeleting", "True", "workspaceDeleting",
+                                           "the workspace is being deleted" },
+                      d->ws.generation, d->in->now_ns);
+    }
+    if (meta_has_finalizer(d->ws.json, WORKSPACE_FINALIZER)) {
+        struct json *metadata = OBJ("finalizers", json_size(left) > 0 ? left : NUL(),
+                                    "resourceVersion", STR(meta_resource_version(d->ws.json)));
+        decider_write(d, WRITE_PATCH, &KUBE_WORKSPACES, d->ws.name, OBJ("metadata", metadata));
+    }
+}
+
+/* ---- can it work --------------------------------------------------------------------------------------------------- */
+
+static void decide_engine(struct decider *d)
+{
+    struct error *err = NULL;
+    if (workspace_check(&d->ws, &err) < 0) {
+        decider_problem_error(d, true, err);
+        return;
+    }
+    if (d->ws.tuning) {
+        decider_problem(d, true, "TuningUnsupported", "this version does not run tuning");
+        return;
+    }
+    bool in_store =
+        d->o->weights.state == WEIGHTS_PRESENT || d->o->weights.state == WEIGHTS_INVALID;
+    if (engine_choose(d->a, &d->ws, d->in->catalog, d->in->settings, in_store, &d->choice, &err) <
+        0) {
+        decider_problem_error(d, true, err);
+        return;
+    }
+    const struct engine *engine = d->choice.engine;
+    if (!d->ws.template && !engine->container)
+        decider_problem(
+            d, true, "RuntimeUnavailable",
+            arena_printf(
+                d->a,
+                "this version cannot run models with %s; llama.cpp runs presets with GGUF weights",
+                engine->name));
+    if (d->ws.adapters && !d->ws.template && engine->format == WEIGHTS_GGUF)
+        decider_problem(d, true, "AdaptersUnsupported",
+                        "llama.cpp runs no adapters here; remove inference.adapters");
+}
+
+/* Computed once and kept: a Workspace is not resized under running pods. */
+static void decide_target_nodes(struct decider *d)
+{
+    d->target_nodes = json_find_int(d->ws.json, 0, "status", "targetNodeCount");
+    if (d->target_nodes > 0 || d->problem.reason)
+        return;
+    d->target_nodes = d->ws.template ? d->ws.count : 1;
+}
+
+static const char *gib(struct arena *a, uint64_t bytes)
+{
+    return arena_printf(a, "%.2f GiB", (double)bytes / (double)GIB);
+}
+
+static void decide_weights(struct decider *d)
+{
+    const struct observed_weights *w = &d->o->weights;
+    if (d->problem.reason || d->ws.template || !d->choice.engine ||
+        !d->choice.engine->weights_in_store)
+        return;
+    if (w->state == WEIGHTS_MISSING)
+        decider_problem(d, false, "ModelNotFound", w->message);
+    else if (w->state == WEIGHTS_INVALID)
+        decider_problem(d, false, "ModelInvalid", w->message);
+    if (w->state == WEIGHTS_MISSING || w->state == WEIGHTS_INVALID)
+        d->out->requeue_ms = STORE_POLL_MS;
+    int64_t memory = decide_node_memory(d);
+    uint64_t need = w->weight_bytes + w->cache_bytes + ENGINE_MEMORY;
+    if (w->state != WEIGHTS_PRESENT || memory < 0 || need <= (uint64_t)memory)
+        return;
+    d->out->requeue_ms = STORE_POLL_MS;
+    decider_problem(
+        d, false, "InsufficientMemory",
+        arena_printf(
+            d->a,
+            "model \"%s\" needs %s of memory (%s of weights, %s for the smallest context, %s for the "
+            "engine); the largest node has %s for pods. Choose a smaller model or quantisation",
+            d->choice.model, gib(d->a, need), gib(d->a, w->weight_bytes), gib(d->a, w->cache_bytes),
+            gib(d->a, ENGINE_MEMORY), gib(d->a, (uint64_t)memory)));
+}
+
+/* ---- all together -------------------------------------------------------------------------------------------------- */
+
+void workspace_decide(struct arena *a, const struct decide_input *in, struct decision *ret)
+{
+    struct decider d = { .a = a, .in = in, .o = in->observed, .out = ret };
+    *ret = (struct decision){ 0 };
+    workspace_read(a, in->observed->workspace, &d.ws);
+    if (d.ws.deleting) {
+        decide_deletion(&d);
+        return;
+    }
+    decide_engine(&d);
+    decide_identity(&d);
+    decide_target_nodes(&d);
+    decide_nodes(&d);
+    decide_weights(&d);
+    decide_workload(&d);
+    decide_status(&d);
+}
+
+struct json *decision_to_json(struct arena *a, const struct decision *d)
+{
+    static const char *const ops[] = { "create", "patch", "jsonPatch", "delete" };
+    struct json *writes = EMPTY_ARR();
+    for (size_t i = 0; i < d->write_count; i++) {
+        const struct write *w = &d->writes[i];
+        json_append(writes, OBJ("op", STR(ops[w->op]), "kind", STR(w->resource->kind), "name",
+                                STR(w->name), "uid", STR(w->uid), "body", json_clone(a, w->body)));
+    }
+    struct json *events = EMPTY_ARR();
+    for (size_t i = 0; i < d->event_count; i++)
+        json_append(events, OBJ("type", STR(d->events[i].type), "reason", STR(d->events[i].reason),
+                                "message", STR(d->events[i].message)));
+    return OBJ("writes", writes, "status", json_clone(a, d->status), "events", events, "requeueMs",
+               INT(d->requeue_ms));
+}

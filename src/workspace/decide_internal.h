@@ -1,0 +1,49 @@
+/* What the files of the decision share. Nobody outside includes it. */
+#pragma once
+
+#include "workspace/decide.h"
+
+/* Why inference cannot be ready; the first that is found counts. */
+struct problem {
+    const char *reason; /* NULL: none */
+    const char *message;
+    bool final; /* nothing but another specification helps */
+};
+
+struct decider {
+    struct arena *a;
+    const struct decide_input *in;
+    const struct observed *o;
+    struct decision *out;
+    struct workspace ws;
+    struct engine_choice choice; /* .engine NULL: none could be chosen */
+    int64_t revision;            /* 0: unknown */
+    int64_t target_nodes;        /* 0: unknown */
+    int64_t ready_nodes;
+    bool resource_ready;
+    struct problem problem;
+    struct problem node_problem; /* why nodes are missing */
+};
+
+struct write *decider_write(struct decider *d, enum write_op op, const struct kube_resource *r,
+                            const char *name, struct json *body);
+void decider_event(struct decider *d, const char *type, const char *reason, const char *message);
+void decider_problem(struct decider *d, bool final, const char *reason, const char *message);
+/* From an error with a reason; frees it. */
+void decider_problem_error(struct decider *d, bool final, struct error *err);
+
+/* decide_revision.c: the ControllerRevision of this specification, the annotations that name it,
+ * and the finalizer. */
+void decide_identity(struct decider *d);
+/* decide_nodes.c */
+void decide_nodes(struct decider *d);
+int64_t decide_node_memory(
+    const struct decider *d); /* bytes a pod may have on the largest ready node; -1: unknown */
+/* workload.c: Services and StatefulSet. */
+void decide_workload(struct decider *d);
+bool decide_workload_ready(const struct decider *d);
+/* decide_status.c */
+void decide_status(struct decider *d);
+
+/* pod_failure.c: the most telling failure of the pods. false: none. */
+bool pod_failure_find(struct arena *a, const struct json *pods, struct problem *ret);

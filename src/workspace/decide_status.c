@@ -1,0 +1,161 @@
+/* The status: computed whole from what was observed and decided, never patched along the way. */
+#include <string.h>
+
+#include "base/str.h"
+#include "kube/meta.h"
+#include "workspace/decide_internal.h"
+#include "json/build.h"
+
+#define MAX_ERROR 512
+
+static const char *const pressures[] = { "DiskPressure", "MemoryPressure", "PIDPressure" };
+
+/* "; warning: worker node(s) under resource pressure: a (DiskPressure); …", or "". */
+static const char *pressure_text(const struct decider *d)
+{
+    AUTO_BUF out = BUF_INIT(4 * KIB);
+    JSON_FOREACH (it, d->o->nodes) {
+        const struct json *conditions = json_find(it.value, "status", "conditions");
+        bool first = true;
+        for (size_t i = 0; i < COUNT_OF(pressures); i++) {
+            if (!condition_is(conditions, pressures[i], "True"))
+                continue;
+            if (first)
+                buf_printf(&out, "%s%s (", out.len > 0 ? "; " : "", meta_name(it.value));
+            buf_printf(&out, "%s%s", first ? "" : ", ", pressures[i]);
+            first = false;
+        }
+        if (!first)
+            buf_putc(&out, ')');
+    }
+    return out.len == 0
+               ? ""
+               : arena_printf(d->a, "; warning: worker node(s) under resource pressure: %s",
+                              buf_str(&out));
+}
+
+static void set_condition(const struct decider *d, struct json *conditions, const char *type,
+                          bool status, const char *reason, const char *message)
+{
+    condition_set(d->a, conditions,
+                  &(struct condition){ type, status ? "True" : "False", reason, message },
+                  d->ws.generation, d->in->now_ns);
+}
+
+static void set_resource_conditions(struct decider *d, struct json *conditions)
+{
+    condition_remove(conditions, "NodeClaimReady");
+    if (d->resource_ready) {
+        set_condition(d, conditions, "NodesReady", true, "NodesReady",
+                      arena_printf(d->a, "Enough Nodes are ready%s", pressure_text(d)));
+        set_condition(d, conditions, "ResourceReady", true, "workspaceResourceStatusSuccess",
+                      "workspace resource is ready");
+        return;
+    }
+    const char *message = arena_printf(d->a, "Not enough Nodes are ready: %s%s",
+                                       d->node_problem.message, pressure_text(d));
+    set_condition(d, conditions, "NodesReady", false, "NodeNotReady", message);
+    set_condition(d, conditions, "ResourceReady", false, "workspaceResourceStatusNotReady",
+                  message);
+}
+
+/* Why inference is not ready. */
+static struct problem inference_problem(struct decider *d)
+{
+    struct problem p = d->problem;
+    if (p.reason)
+        return p;
+    if (!d->resource_ready)
+        return (struct problem){ "WorkspaceInferenceStatusPending", "waiting for nodes", false };
+    if (pod_failure_find(d->a, d->o->pods, &p))
+        return p;
+    if (d->ws.config[0] && !d->o->config_map && !d->ws.template)
+        return (struct problem){
+            "ConfigMapNotFound",
+            arena_printf(d->a, "ConfigMap %s of inference.config is not in namespace %s",
+                         d->ws.config, d->ws.ns),
+            false,
+        };
+    return (struct problem){ "WorkspaceInferenceStatusPending", "waiting for the pods to be ready",
+                             false };
+}
+
+static const char *state_when_not_ready(const struct decider *d, const struct json *status,
+                                        bool final)
+{
+    if (final)
+        return "Failed";
+    const char *state = json_find_str(status, "state");
+    return str_eq(state, "Ready") || str_eq(state, "NotReady") ? "NotReady" : "Pending";
+}
+
+static void set_inference_conditions(struct decider *d, struct json *status,
+                                     struct json *conditions)
+{
+    bool serving = d->resource_ready && decide_workload_ready(d);
+    struct problem p = { 0 };
+    if (serving)
+        set_condition(d, conditions, "InferenceReady", true, "WorkspaceInferenceStatusSuccess",
+                      "the pods are ready");
+    else {
+        p = inference_problem(d);
+        set_condition(d, conditions, "InferenceReady", false, p.reason, p.message);
+    }
+    /* Pods of an earlier specification may go on serving while the present one cannot work. */
+    bool final = d->problem.reason && d->problem.final;
+    if (serving && !final) {
+        set_condition(d, conditions, "WorkspaceSucceeded", true, "workspaceSucceeded",
+                      "workspace succeeds");
+        json_set_str(d->a, status, "state", "Ready");
+        return;
+    }
+    set_condition(d, conditions, "WorkspaceSucceeded", false,
+                  final ? "workspaceFailed" : "workspacePending",
+                  final ? d->problem.message : p.message);
+    json_set_str(d->a, status, "state", state_when_not_ready(d, status, final));
+}
+
+static void set_tuning_conditions(struct decider *d, struct json *status, struct json *conditions)
+{
+    set_condition(d, conditions, "JobStarted", false, d->problem.reason, d->problem.message);
+    set_condition(d, conditions, "WorkspaceSucceeded", false, "workspaceFailed",
+                  d->problem.message);
+    json_set_str(d->a, status, "state", "Failed");
+}
+
+void decide_status(struct decider *d)
+{
+    struct arena *a = d->a;
+    struct json *status = json_clone(a, json_get(d->ws.json, "status"));
+    if (!json_is_object(status))
+        status = EMPTY_OBJ();
+    struct json *conditions = json_ensure_array(a, status, "conditions");
+    struct json *workers = EMPTY_ARR();
+    JSON_FOREACH (it, d->o->nodes)
+        json_append(workers, STR(meta_name(it.value)));
+    json_set(a, status, "workerNodes", json_size(workers) > 0 ? workers : NULL);
+    if (d->target_nodes > 0)
+        json_set_int(a, status, "targetNodeCount", d->target_nodes);
+    set_resource_conditions(d, conditions);
+    if (d->ws.tuning && !d->ws.inference)
+        set_tuning_conditions(d, status, conditions);
+    else
+        set_inference_conditions(d, status, conditions);
+    d->out->status = status;
+}
+
+struct json *workspace_status_after_error(struct arena *a, const struct decide_input *in,
+                                          const struct decision *d, const char *error)
+{
+    if (!d->status)
+        return NULL;
+    struct json *status = json_clone(a, d->status);
+    error = arena_strndup(a, error, str_utf8_valid_len(error, strnlen(error, MAX_ERROR)));
+    JSON_FOREACH (it, json_get(status, "conditions")) {
+        const char *message = json_find_str(it.value, "message");
+        if (str_eq(json_find_str(it.value, "status"), "False") && message &&
+            !strstr(message, error))
+            json_set(a, it.value, "message", STRF("%s (last reconcile error: %s)", message, error));
+    }
+    return status;
+}

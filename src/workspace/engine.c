@@ -1,0 +1,177 @@
+#include "workspace/engine.h"
+
+#include <string.h>
+
+#include "base/str.h"
+#include "models/store.h"
+#include "json/build.h"
+
+static const struct engine *const engines[] = { &engine_llama, &engine_vllm, &engine_transformers };
+
+static const struct engine *engine_named(const char *name)
+{
+    for (size_t i = 0; i < COUNT_OF(engines); i++)
+        if (STREQ(engines[i]->name, name))
+            return engines[i];
+    return NULL;
+}
+
+/* What the annotation and the gate ask for; NULL: what fits the weights. */
+static const struct engine *engine_asked(const struct workspace *ws,
+                                         const struct workspace_settings *settings)
+{
+    const struct engine *asked = engine_named(ws->runtime);
+    if (!settings->vllm && asked == &engine_vllm)
+        return &engine_transformers;
+    return asked;
+}
+
+static const struct engine *engine_for_format(enum weights_format format,
+                                              const struct workspace_settings *settings)
+{
+    if (format == WEIGHTS_GGUF)
+        return &engine_llama;
+    return settings->vllm ? &engine_vllm : &engine_transformers;
+}
+
+static int refuse(struct error **err, int r, const char *reason)
+{
+    if (err && *err)
+        error_set_reason(*err, reason);
+    return r;
+}
+
+static int unknown_preset(struct arena *a, const struct catalog *catalog, const char *name,
+                          struct error **err)
+{
+    if (catalog_retired(catalog, name))
+        return refuse(err,
+                      error_set(err, ERROR_NOT_FOUND, "preset \"%s\" is no longer supported", name),
+                      "PresetRetired");
+    const char *slash = strchr(name, '/');
+    if (slash && slash != name && slash[1])
+        return refuse(
+            err,
+            error_set(
+                err, ERROR_UNSUPPORTED,
+                "\"%s\" is not in the catalogue, and this version does not look models up on huggingface.co",
+                name),
+            "PresetUnknown");
+    const char *near[3];
+    size_t n = catalog_nearest(catalog, name, near, COUNT_OF(near));
+    if (n == 0)
+        return refuse(err,
+                      error_set(err, ERROR_NOT_FOUND,
+                                "there is no preset \"%s\"; `kaito models list` lists them", name),
+                      "PresetUnknown");
+    return refuse(err,
+                  error_set(err, ERROR_NOT_FOUND, "there is no preset \"%s\"; the nearest are: %s",
+                            name, str_join(a, (char *const *)near, n, ", ")),
+                  "PresetUnknown");
+}
+
+/* The preset is there, and this engine cannot run it. */
+static int wrong_format(const struct preset *p, const struct engine *engine, struct error **err)
+{
+    int r =
+        p->format == WEIGHTS_GGUF
+            ? error_set(
+                  err, ERROR_UNSUPPORTED,
+                  "preset \"%s\" has GGUF weights, which %s cannot run; remove the annotation " WORKSPACE_RUNTIME
+                  " or set it to %s",
+                  p->name, engine->name, engine_llama.name)
+            : error_set(
+                  err, ERROR_UNSUPPORTED,
+                  "preset \"%s\" has no GGUF weights, which %s needs; choose another preset, or another runtime "
+                  "with the annotation " WORKSPACE_RUNTIME,
+                  p->name, engine->name);
+    return refuse(err, r, "RuntimeUnsupported");
+}
+
+int engine_choose(struct arena *a, const struct workspace *ws, const struct catalog *catalog,
+                  const struct workspace_settings *settings, bool in_store,
+                  struct engine_choice *ret, struct error **err)
+{
+    const struct engine *asked = engine_asked(ws, settings);
+    if (ws->template) {
+        *ret = (struct engine_choice){
+            .engine = asked ? asked : engine_for_format(WEIGHTS_SAFETENSORS, settings),
+            .model = "",
+        };
+        return 0;
+    }
+    const struct preset *p = asked ? catalog_find_format(catalog, ws->preset_name, asked->format)
+                                   : catalog_find(catalog, ws->preset_name);
+    if (!p && in_store && (!asked || asked == &engine_llama)) {
+        *ret = (struct engine_choice){ .engine = &engine_llama,
+                                       .model = engine_store_name(a, ws, catalog) };
+        return 0;
+    }
+    if (!p) {
+        const struct preset *other = catalog_find(catalog, ws->preset_name);
+        return other ? wrong_format(other, asked, err)
+                     : unknown_preset(a, catalog, ws->preset_name, err);
+    }
+    *ret = (struct engine_choice){
+        .engine = asked ? asked : engine_for_format(p->format, settings),
+        .preset = p,
+        .model = p->name,
+    };
+    if (ret->engine == &engine_transformers && !p->transformers)
+        return refuse(err,
+                      error_set(err, ERROR_UNSUPPORTED,
+                                "preset \"%s\" cannot be run by transformers; use vllm", p->name),
+                      "RuntimeUnsupported");
+    return 0;
+}
+
+const char *engine_store_name(struct arena *a, const struct workspace *ws,
+                              const struct catalog *catalog)
+{
+    if (ws->preset_name[0] == '\0')
+        return NULL;
+    bool llama = STREQ(ws->runtime, engine_llama.name);
+    const struct preset *p = llama ? catalog_find_format(catalog, ws->preset_name, WEIGHTS_GGUF)
+                                   : catalog_find(catalog, ws->preset_name);
+    if (p)
+        return p->format == WEIGHTS_GGUF ? p->name : NULL;
+    const char *name = str_lower(a, ws->preset_name);
+    return model_name_check(name, NULL) == 0 ? name : NULL;
+}
+
+/* ---- shared pieces ------------------------------------------------------------------------------------------ */
+
+const char *engine_served_name(const struct engine_request *q)
+{
+    bool role = json_find_str(q->ws->json, "metadata", "labels", WORKSPACE_MRI_CREATED_BY) != NULL;
+    return !role && q->ws->created_by[0] ? q->ws->created_by : q->model;
+}
+
+/* clang-format off */
+struct json *engine_http_port(struct arena *a)
+{
+    return OBJ("name", STR("http"), "protocol", STR("TCP"), "port", INT(80), "targetPort", INT(ENGINE_PORT));
+}
+
+struct json *engine_health_probe(struct arena *a, int64_t period_s, int64_t timeout_s, int64_t failures)
+{
+    return OBJ("httpGet", OBJ("path", STR("/health"), "port", INT(ENGINE_PORT)),
+               "periodSeconds", INT(period_s),
+               "timeoutSeconds", timeout_s > 0 ? INT(timeout_s) : NULL,
+               "failureThreshold", failures > 0 ? INT(failures) : NULL);
+}
+
+struct json *engine_config_volume(struct arena *a, const struct engine_request *q)
+{
+    if (q->ws->config[0] == '\0')
+        return NULL;
+    return OBJ("name", STR("config-volume"), "configMap", OBJ("name", STR(q->ws->config)));
+}
+
+struct json *engine_config_mount(struct arena *a, const struct engine_request *q)
+{
+    if (q->ws->config[0] == '\0')
+        return NULL;
+    return OBJ("name", STR("config-volume"), "mountPath", STR("/mnt/config"));
+}
+/* clang-format on */

@@ -1,0 +1,68 @@
+/* Engines: what serves a model in a pod. Each is a row of functions; callers never ask which one it
+ * is. Pure. */
+#pragma once
+
+#include "api/workspace.h"
+#include "catalog/catalog.h"
+#include "workspace/workspace.h"
+
+struct engine_request {
+    const struct workspace *ws;
+    const struct preset *preset; /* NULL: a model of the store that is no preset */
+    const char *model;           /* short name: of the preset, or of the model in the store */
+    const struct workspace_settings *settings;
+    uint64_t weight_bytes; /* 0: unknown */
+    int64_t nodes;
+};
+
+struct engine {
+    const char *name; /* value of the annotation kaito.sh/runtime */
+    enum weights_format format;
+    bool weights_in_store; /* on one box, its weights must be in the model store before it is
+                              started */
+    bool replaces_pods; /* a changed specification replaces the whole pod template, not only parts
+                           of it */
+
+    /* Ports of the Service. */
+    struct json *(*service_ports)(struct arena *a, enum load_balancer lb);
+    /* The main container, its volumes, and what runs before it (NULL: nothing). */
+    struct json *(*container)(struct arena *a, const struct engine_request *q);
+    struct json *(*volumes)(struct arena *a, const struct engine_request *q);
+    struct json *(*init_containers)(struct arena *a, const struct engine_request *q);
+};
+
+extern const struct engine engine_llama, engine_vllm, engine_transformers;
+
+struct engine_choice {
+    const struct engine *engine;
+    const struct preset *preset; /* NULL: template, or a model of the store that is no preset */
+    const char *model;           /* short name; "" for templates */
+};
+
+/* The engine of a Workspace with inference: the annotation kaito.sh/runtime (vllm, transformers,
+ * llama.cpp), else llama.cpp when the preset's weights are GGUF, else vllm; without the gate vLLM
+ * transformers in its place. `in_store`: the model store has a model of the preset's name (see
+ * engine_store_name()). Errors have a reason for conditions and name what would work. */
+int engine_choose(struct arena *a, const struct workspace *ws, const struct catalog *catalog,
+                  const struct workspace_settings *settings, bool in_store,
+                  struct engine_choice *ret, struct error **err);
+
+/* The name under which the model store would have the weights of this Workspace's preset; NULL when
+ * none could be meant. */
+const char *engine_store_name(struct arena *a, const struct workspace *ws,
+                              const struct catalog *catalog);
+
+/* ---- what engines share ------------------------------------------------------------------------------------------ */
+
+#define ENGINE_PORT 5000
+
+/* The name that clients ask for: of the InferenceSet that the Workspace belongs to, else of the
+ * model. */
+const char *engine_served_name(const struct engine_request *q);
+struct json *engine_http_port(struct arena *a); /* of a Service: 80 → 5000 */
+struct json *engine_health_probe(struct arena *a, int64_t period_s, int64_t timeout_s,
+                                 int64_t failures);
+struct json *engine_config_volume(
+    struct arena *a, const struct engine_request *q); /* NULL when there is no config */
+struct json *engine_config_mount(struct arena *a, const struct engine_request *q);
+#define ENGINE_CONFIG_FILE "/mnt/config/inference_config.yaml"

@@ -1,0 +1,235 @@
+#include "workspace/observe.h"
+
+#include <string.h>
+
+#include "api/workspace.h"
+#include "base/str.h"
+#include "kube/meta.h"
+#include "kube/selector.h"
+#include "workspace/engine.h"
+#include "json/build.h"
+
+/* The smallest context that a model is worth starting for; kaito-serve counts the same. */
+#define SMALLEST_CONTEXT 256
+
+/* ---- projections ---------------------------------------------------------------------------------------------------- */
+
+/* Keeps the members named; `keys` ends with NULL. */
+static void keep_only(struct json *obj, const char *const *keys)
+{
+    JSON_FOREACH (it, obj) {
+        bool keep = false;
+        for (const char *const *k = keys; *k && !keep; k++)
+            keep = STREQ(it.key, *k);
+        if (!keep)
+            json_iter_remove(&it);
+    }
+}
+
+static void keep_in(struct json *obj, const char *key, const char *const *keys)
+{
+    keep_only(json_get(obj, key), keys);
+}
+
+static const char *const identity_keys[] = { "name",
+                                             "namespace",
+                                             "uid",
+                                             "resourceVersion",
+                                             "generation",
+                                             "deletionTimestamp",
+                                             "labels",
+                                             "annotations",
+                                             "ownerReferences",
+                                             NULL };
+static const char *const top_keys[] = { "apiVersion", "kind", "metadata", "spec", "status", NULL };
+
+void observe_project_workload(struct arena *a, struct json *obj)
+{
+    static const char *const spec_keys[] = { "type", "replicas", NULL };
+    static const char *const status_keys[] = { "readyReplicas", "replicas", NULL };
+    static const char *const foreign_keys[] = {
+        "name", "namespace", "uid", "resourceVersion", "ownerReferences", NULL
+    };
+    struct json *metadata = json_get(obj, "metadata");
+    keep_only(obj, top_keys);
+    keep_in(obj, "spec", spec_keys);
+    keep_in(obj, "status", status_keys);
+    bool ours = str_eq(json_find_str(meta_controller_of(obj), "kind"), KUBE_WORKSPACES.kind);
+    keep_only(metadata, ours ? identity_keys : foreign_keys);
+    json_del(json_get(metadata, "annotations"), "kubectl.kubernetes.io/last-applied-configuration");
+}
+
+void observe_project_revision(struct arena *a, struct json *obj)
+{
+    static const char *const keys[] = { "apiVersion", "kind", "metadata", "revision", NULL };
+    keep_only(obj, keys);
+    keep_in(obj, "metadata", identity_keys);
+}
+
+void observe_project_pod(struct arena *a, struct json *obj)
+{
+    static const char *const status_keys[] = {
+        "phase", "reason", "message", "conditions", "containerStatuses", "initContainerStatuses",
+        NULL
+    };
+    static const char *const metadata_keys[] = {
+        "name", "namespace", "uid", "resourceVersion", "deletionTimestamp", "labels", NULL
+    };
+    static const char *const container_keys[] = { "name",  "ready",     "restartCount",
+                                                  "state", "lastState", NULL };
+    keep_only(obj, top_keys);
+    json_del(obj, "spec");
+    keep_in(obj, "metadata", metadata_keys);
+    struct json *status = json_get(obj, "status");
+    keep_only(status, status_keys);
+    JSON_FOREACH (it, json_get(status, "containerStatuses"))
+        keep_only(it.value, container_keys);
+    JSON_FOREACH (it, json_get(status, "initContainerStatuses"))
+        keep_only(it.value, container_keys);
+}
+
+void observe_project_node(struct arena *a, struct json *obj)
+{
+    static const char *const status_keys[] = { "allocatable", "conditions", NULL };
+    static const char *const resource_keys[] = { "memory", "nvidia.com/gpu", NULL };
+    static const char *const condition_keys[] = { "type", "status", "reason", NULL };
+    static const char *const metadata_keys[] = {
+        "name", "uid", "resourceVersion", "deletionTimestamp", "labels", NULL
+    };
+    keep_only(obj, top_keys);
+    json_del(obj, "spec");
+    keep_in(obj, "metadata", metadata_keys);
+    struct json *status = json_get(obj, "status");
+    keep_only(status, status_keys);
+    keep_in(status, "allocatable", resource_keys);
+    JSON_FOREACH (it, json_get(status, "conditions"))
+        keep_only(it.value, condition_keys); /* the heartbeat among them */
+}
+
+void observe_project_config_map(struct arena *a, struct json *obj)
+{
+    static const char *const keys[] = { "apiVersion", "kind", "metadata", "data", NULL };
+    static const char *const metadata_keys[] = { "name", "namespace", "uid", "resourceVersion",
+                                                 NULL };
+    static const char *const data_keys[] = { "inference_config.yaml", NULL };
+    keep_only(obj, keys);
+    keep_in(obj, "metadata", metadata_keys);
+    keep_in(obj, "data", data_keys);
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------------- */
+
+static struct json *cached(struct arena *a, struct informer *i, const char *ns, const char *name)
+{
+    CLEANUP(kube_object_cleanup) struct kube_object *o = informer_get(i, ns, name);
+    return o ? kube_object_parse(a, o) : NULL;
+}
+
+static struct json *cached_list(struct arena *a, struct informer *i, const char *ns,
+                                const struct selector *match)
+{
+    struct json *list = EMPTY_ARR();
+    struct kube_object_list objects = { 0 };
+    informer_list(i, ns, match, &objects);
+    for (size_t k = 0; k < objects.count; k++)
+        json_append(list, kube_object_parse(a, objects.items[k]));
+    kube_object_list_done(&objects);
+    return list;
+}
+
+/* Objects of the namespace that carry key=value. */
+static struct json *cached_labelled(struct arena *a, struct informer *i, const char *ns,
+                                    const char *key, const char *value)
+{
+    CLEANUP(selector_cleanup) struct selector *match = NULL;
+    struct json *list = EMPTY_ARR();
+    if (selector_parse_labels(arena_printf(a, "%s=%s", key, value), &match, NULL) == 0)
+        list = cached_list(a, i, ns, match);
+    return list;
+}
+
+static void observe_nodes(struct arena *a, struct informer *i, const struct workspace *ws,
+                          struct observed *ret)
+{
+    CLEANUP(selector_cleanup) struct selector *match = NULL;
+    ret->nodes = EMPTY_ARR();
+    if (selector_from_object(OBJ("matchLabels", json_clone(a, ws->node_labels)), &match, NULL) == 0)
+        ret->nodes = cached_list(a, i, NULL, match);
+    ret->node_count = informer_count(i);
+    if (ret->node_count == 1 && json_size(ret->nodes) == 0) {
+        struct kube_object_list all = { 0 };
+        informer_list(i, NULL, NULL, &all);
+        if (all.count == 1)
+            ret->only_node = arena_strdup(a, all.items[0]->name);
+        kube_object_list_done(&all);
+    }
+}
+
+static void observe_weights(struct arena *a, const struct workspace_settings *settings,
+                            const struct workspace *ws, const struct catalog *catalog,
+                            struct observed_weights *ret)
+{
+    *ret = (struct observed_weights){ .state = WEIGHTS_NOT_NEEDED };
+    const char *name = settings->models_dir ? engine_store_name(a, ws, catalog) : NULL;
+    if (!name)
+        return;
+    CLEANUP(error_cleanup) struct error *err = NULL;
+    struct model_entry entry;
+    int r = model_store_find(a, settings->models_dir, name, &entry, &err);
+    if (r < 0) {
+        ret->state = r == -ERROR_NOT_FOUND ? WEIGHTS_MISSING : WEIGHTS_INVALID;
+        ret->message = arena_strdup(a, error_message(err));
+        return;
+    }
+    ret->state = WEIGHTS_PRESENT;
+    ret->weight_bytes = entry.info.weight_bytes;
+    ret->cache_bytes = gguf_kv_bytes(&entry.info, SMALLEST_CONTEXT);
+}
+
+/* Only while there is no StatefulSet, and only on clusters: one box never ran what this looks for.
+ */
+static int observe_deployment(struct arena *a, struct kube_client *c,
+                              const struct workspace_settings *settings, const struct workspace *ws,
+                              struct observed *o, struct error **err)
+{
+    if (o->statefulset || settings->models_dir || ws->deleting)
+        return 0;
+    struct json *deployment = NULL;
+    CLEANUP(error_cleanup) struct error *e = NULL;
+    int r = kube_get(c, &KUBE_DEPLOYMENTS, ws->ns, ws->name, a, &deployment, &e);
+    if (r < 0 && r != -ERROR_NOT_FOUND) {
+        *err = TAKE_PTR(e);
+        return error_prefix(err, r, "looking for an old Deployment");
+    }
+    o->deployment = deployment;
+    return 0;
+}
+
+int workspace_observe(struct arena *a, const struct workspace_caches *caches, struct kube_client *c,
+                      const struct workspace_settings *settings, const struct catalog *catalog,
+                      const char *ns, const char *name, struct observed *ret, bool *ret_found,
+                      struct error **err)
+{
+    *ret_found = false;
+    struct observed o = { .workspace = cached(a, caches->workspaces, ns, name) };
+    if (!o.workspace)
+        return 0;
+    struct workspace ws;
+    workspace_read(a, o.workspace, &ws);
+    o.statefulset = cached(a, caches->statefulsets, ns, name);
+    o.service = cached(a, caches->services, ns, name);
+    o.headless = cached(a, caches->services, ns, arena_printf(a, "%s-headless", name));
+    o.revisions = cached_labelled(a, caches->revisions, ns, WORKSPACE_REVISION_NAME, name);
+    o.pods = cached_labelled(a, caches->pods, ns, WORKSPACE_LABEL, name);
+    if (ws.config[0])
+        o.config_map = cached(a, caches->config_maps, ns, ws.config);
+    observe_nodes(a, caches->nodes, &ws, &o);
+    if (!ws.template)
+        observe_weights(a, settings, &ws, catalog, &o.weights);
+    int r = observe_deployment(a, c, settings, &ws, &o, err);
+    if (r < 0)
+        return r;
+    *ret = o;
+    *ret_found = true;
+    return 0;
+}

@@ -1,0 +1,56 @@
+/* Everything a reconcile of one Workspace needs to know, read once. Values live in the arena of the
+ * reconcile. */
+#pragma once
+
+#include "catalog/catalog.h"
+#include "models/store.h"
+#include "workspace/workspace.h"
+
+enum weights_state {
+    WEIGHTS_NOT_NEEDED, /* there is no model store, or the preset's weights are not in one */
+    WEIGHTS_PRESENT,
+    WEIGHTS_MISSING,
+    WEIGHTS_INVALID, /* truncated, no GGUF, unreadable */
+};
+
+struct observed_weights {
+    enum weights_state state;
+    const char *message; /* of missing and invalid ones: what is wrong and what to do */
+    uint64_t weight_bytes;
+    uint64_t cache_bytes; /* of the smallest context that makes sense */
+};
+
+struct observed {
+    const struct json *workspace;
+    const struct json *statefulset; /* NULL when absent, as the following */
+    const struct json *service;     /* NAME */
+    const struct json *headless;    /* NAME-headless */
+    const struct json *deployment;  /* NAME, asked for only while there is no StatefulSet: what very
+                                       old versions ran */
+    const struct json *config_map;  /* the one that inference.config names */
+    const struct json *revisions;   /* array: ControllerRevisions of the Workspace */
+    const struct json *pods;        /* array: pods with its label */
+    const struct json *nodes; /* array: nodes with the labels that it asks for, sorted by name */
+    size_t node_count;        /* of all nodes there are */
+    const char *only_node;    /* its name, when there is exactly one */
+    struct observed_weights weights;
+};
+
+/* The caches that observe() reads. */
+struct workspace_caches {
+    struct informer *workspaces, *statefulsets, *services, *revisions, *pods, *nodes, *config_maps;
+};
+
+/* Drop what no reconcile reads, for informers. */
+void observe_project_workload(struct arena *a, struct json *obj); /* StatefulSets, Services */
+void observe_project_revision(struct arena *a, struct json *obj);
+void observe_project_pod(struct arena *a, struct json *obj);
+void observe_project_node(struct arena *a, struct json *obj);
+void observe_project_config_map(struct arena *a, struct json *obj);
+
+/* *ret is untouched and the result 0 with *ret_found false when there is no such Workspace. Errors:
+ * the API server did not answer. */
+int workspace_observe(struct arena *a, const struct workspace_caches *caches, struct kube_client *c,
+                      const struct workspace_settings *settings, const struct catalog *catalog,
+                      const char *ns, const char *name, struct observed *ret, bool *ret_found,
+                      struct error **err);

@@ -1,0 +1,272 @@
+/* Services and StatefulSet of a Workspace. What exists under their names and belongs to somebody
+ * else is neither adopted nor touched: a condition says so. */
+#include <string.h>
+
+#include "base/str.h"
+#include "kube/meta.h"
+#include "workspace/decide_internal.h"
+#include "json/build.h"
+
+/* ---- pieces -------------------------------------------------------------------------------------------------------- */
+
+/* Labels of the Workspace that its pods carry too. */
+static const char *const passed_labels[] = { WORKSPACE_CREATED_BY, WORKSPACE_MRI_CREATED_BY,
+                                             WORKSPACE_ROLE };
+
+static struct json *pod_labels(const struct decider *d)
+{
+    struct arena *a = d->a;
+    struct json *labels = OBJ(WORKSPACE_LABEL, STR(d->ws.name));
+    for (size_t i = 0; i < COUNT_OF(passed_labels); i++)
+        json_set_str(a, labels, passed_labels[i], meta_label(d->ws.json, passed_labels[i]));
+    return labels;
+}
+
+/* NULL when any node will do. */
+static struct json *node_affinity(const struct decider *d)
+{
+    struct arena *a = d->a;
+    struct json *expressions = EMPTY_ARR();
+    JSON_FOREACH (it, d->ws.node_labels)
+        json_append(expressions, OBJ("key", STR(it.key), "operator", STR("In"), "values",
+                                     ARR(STR(json_string(it.value)))));
+    if (json_size(expressions) == 0)
+        return NULL;
+    struct json *terms = ARR(OBJ("matchExpressions", expressions));
+    return OBJ("nodeAffinity", OBJ("requiredDuringSchedulingIgnoredDuringExecution",
+                                   OBJ("nodeSelectorTerms", terms)));
+}
+
+/* GPU nodes keep other pods away; ours may go there. */
+static void append_tolerations(const struct decider *d, struct json *list)
+{
+    struct arena *a = d->a;
+    json_append(list, OBJ("key", STR("nvidia.com/gpu"), "operator", STR("Exists"), "effect",
+                          STR("NoSchedule")));
+    json_append(list, OBJ("key", STR("sku"), "operator", STR("Equal"), "value", STR("gpu"),
+                          "effect", STR("NoSchedule")));
+    if (str_eq(d->in->settings->cloud, "azure"))
+        json_append(list, OBJ("key", STR("kubernetes.azure.com/scalesetpriority"), "operator",
+                              STR("Equal"), "value", STR("spot"), "effect", STR("NoSchedule")));
+}
+
+/* clang-format off */
+static struct json *owned_metadata(const struct decider *d, const char *name, struct json *annotations)
+{
+    struct arena *a = d->a;
+    return OBJ("name", STR(name),
+               "namespace", STR(d->ws.ns),
+               "annotations", annotations,
+               "ownerReferences", ARR(meta_controller_ref(a, d->ws.json, &KUBE_WORKSPACES)));
+}
+/* clang-format on */
+
+/* The specification that the pods were made from. */
+static struct json *revision_annotation(const struct decider *d)
+{
+    struct arena *a = d->a;
+    return OBJ(WORKSPACE_REVISION, STRF("%lld", (long long)d->revision));
+}
+
+/* ---- Services ------------------------------------------------------------------------------------------------------ */
+
+/* clang-format off */
+static struct json *service_object(const struct decider *d, enum load_balancer lb)
+{
+    struct arena *a = d->a;
+    return OBJ("apiVersion", STR("v1"),
+               "kind", STR("Service"),
+               "metadata", owned_metadata(d, d->ws.name, NULL),
+               "spec", OBJ("type", STR(lb == LOAD_BALANCER_YES ? "LoadBalancer" : "ClusterIP"),
+                           "ports", d->choice.engine->service_ports(a, lb),
+                           "selector", OBJ(WORKSPACE_LABEL, STR(d->ws.name),
+                                           "statefulset.kubernetes.io/pod-name", STRF("%s-0", d->ws.name)),
+                           "publishNotReadyAddresses", BOOL(true)));
+}
+
+static struct json *headless_object(const struct decider *d, const char *name)
+{
+    struct arena *a = d->a;
+    return OBJ("apiVersion", STR("v1"),
+               "kind", STR("Service"),
+               "metadata", owned_metadata(d, name, NULL),
+               "spec", OBJ("clusterIP", STR("None"),
+                           "selector", OBJ(WORKSPACE_LABEL, STR(d->ws.name)),
+                           "publishNotReadyAddresses", BOOL(true)));
+}
+
+/* clang-format on */
+
+/* A Service becomes a LoadBalancer when the annotation says so later. It is never made less: what
+ * else its type may be is somebody's own change. */
+static void decide_service_type(struct decider *d, enum load_balancer lb)
+{
+    struct arena *a = d->a;
+    if (lb == LOAD_BALANCER_YES &&
+        str_eq(json_find_str(d->o->service, "spec", "type"), "ClusterIP"))
+        decider_write(d, WRITE_PATCH, &KUBE_SERVICES, d->ws.name,
+                      OBJ("spec", OBJ("type", STR("LoadBalancer"))));
+}
+
+static void decide_services(struct decider *d)
+{
+    enum load_balancer lb = workspace_load_balancer(&d->ws);
+    if (lb == LOAD_BALANCER_UNCLEAR && !d->o->service)
+        decider_event(d, "Warning", "UnclearAnnotation",
+                      arena_printf(d->a,
+                                   "annotation " WORKSPACE_LOAD_BALANCER
+                                   " is \"%s\"; it can be true or false. The Service "
+                                   "gets no load balancer",
+                                   meta_annotation(d->ws.json, WORKSPACE_LOAD_BALANCER)));
+    if (!d->o->service)
+        decider_write(d, WRITE_CREATE, &KUBE_SERVICES, d->ws.name, service_object(d, lb));
+    else
+        decide_service_type(d, lb);
+    const char *headless = arena_printf(d->a, "%s-headless", d->ws.name);
+    if (!d->o->headless)
+        decider_write(d, WRITE_CREATE, &KUBE_SERVICES, headless, headless_object(d, headless));
+}
+
+/* ---- StatefulSet --------------------------------------------------------------------------------------------------- */
+
+/* Of a preset. */
+static struct json *preset_spec(const struct decider *d)
+{
+    struct arena *a = d->a;
+    const struct engine *engine = d->choice.engine;
+    struct engine_request q = {
+        .ws = &d->ws,
+        .preset = d->choice.preset,
+        .model = d->choice.model,
+        .settings = d->in->settings,
+        .weight_bytes = d->o->weights.weight_bytes,
+        .nodes = d->target_nodes,
+    };
+    struct json *tolerations = EMPTY_ARR();
+    append_tolerations(d, tolerations);
+    /* clang-format off */
+    struct json *pod = OBJ("affinity", node_affinity(d),
+                           "tolerations", tolerations,
+                           "initContainers", engine->init_containers ? engine->init_containers(a, &q) : NULL,
+                           "containers", ARR(engine->container(a, &q)),
+                           "volumes", engine->volumes(a, &q));
+    return OBJ("replicas", INT(d->target_nodes),
+               "podManagementPolicy", STR("Parallel"),
+               "persistentVolumeClaimRetentionPolicy", OBJ("whenScaled", STR("Retain"), "whenDeleted", STR("Delete")),
+               "serviceName", STRF("%s-headless", d->ws.name),
+               "selector", OBJ("matchLabels", pod_labels(d)),
+               "template", OBJ("metadata", OBJ("labels", pod_labels(d)), "spec", pod));
+    /* clang-format on */
+}
+
+/* Of a pod template that the user gave: the containers are his, where they run is the Workspace's.
+ */
+static struct json *template_spec(const struct decider *d)
+{
+    struct arena *a = d->a;
+    struct json *template = json_clone(a, d->ws.template);
+    struct json *metadata = json_ensure_object(a, template, "metadata");
+    struct json *labels = json_ensure_object(a, metadata, "labels");
+    JSON_FOREACH (it, pod_labels(d))
+        json_set_str(a, labels, it.key, json_string(it.value));
+    struct json *pod = json_ensure_object(a, template, "spec");
+    json_set(a, pod, "affinity", node_affinity(d));
+    append_tolerations(d, json_ensure_array(a, pod, "tolerations"));
+    return OBJ("replicas", INT(d->target_nodes), "selector", OBJ("matchLabels", pod_labels(d)),
+               "template", template);
+}
+
+static struct json *statefulset_spec(const struct decider *d)
+{
+    return d->ws.template ? template_spec(d) : preset_spec(d);
+}
+
+/* clang-format off */
+static struct json *statefulset_object(const struct decider *d)
+{
+    struct arena *a = d->a;
+    return OBJ("apiVersion", STR("apps/v1"),
+               "kind", STR("StatefulSet"),
+               "metadata", owned_metadata(d, d->ws.name, revision_annotation(d)),
+               "spec", statefulset_spec(d));
+}
+/* clang-format on */
+
+/* A StatefulSet that is there follows the specification only: edits by others stay, and so does one
+ * that was taken over from the Go operator, until the Workspace itself is changed. Those it made
+ * from a template carry no revision; they are marked with the one they were found with. The pod
+ * template is replaced as a whole, so that what was removed from it goes. */
+static void decide_statefulset_update(struct decider *d)
+{
+    struct arena *a = d->a;
+    const char *wanted = arena_printf(a, "%lld", (long long)d->revision);
+    const char *marked = meta_annotation(d->o->statefulset, WORKSPACE_REVISION);
+    const char *has = marked ? marked : meta_annotation(d->ws.json, WORKSPACE_REVISION);
+    bool same = !has || STREQ(has, wanted);
+    if (same && marked)
+        return;
+    struct json *ops = EMPTY_ARR();
+    if (json_is_object(json_find(d->o->statefulset, "metadata", "annotations")))
+        json_append(ops, OBJ("op", STR("add"), "path",
+                             STR("/metadata/annotations/workspace.kaito.io~1revision"), "value",
+                             STR(wanted)));
+    else
+        json_append(ops, OBJ("op", STR("add"), "path", STR("/metadata/annotations"), "value",
+                             revision_annotation(d)));
+    if (!same)
+        json_append(ops, OBJ("op", STR("replace"), "path", STR("/spec/template"), "value",
+                             json_clone(a, json_get(statefulset_spec(d), "template"))));
+    decider_write(d, WRITE_JSON_PATCH, &KUBE_STATEFULSETS, d->ws.name, ops);
+}
+
+/* ---- together ------------------------------------------------------------------------------------------------------ */
+
+static bool is_ours(struct decider *d, const struct json *obj, const char *kind)
+{
+    if (!obj || meta_controlled_by(obj, d->ws.uid))
+        return true;
+    const struct json *owner = meta_controller_of(obj);
+    const char *whose = owner ? arena_printf(d->a, "belongs to %s %s", json_find_str(owner, "kind"),
+                                             json_find_str(owner, "name"))
+                              : "does not belong to this Workspace";
+    decider_problem(
+        d, false, "NameConflict",
+        arena_printf(
+            d->a, "%s %s exists already and %s; delete it or choose another name for the Workspace",
+            kind, meta_name(obj), whose));
+    return false;
+}
+
+/* Very old versions ran a Deployment of the same name. */
+static void decide_old_deployment(struct decider *d)
+{
+    if (!d->o->deployment || d->o->statefulset || !meta_controlled_by(d->o->deployment, d->ws.uid))
+        return;
+    decider_write(d, WRITE_DELETE, &KUBE_DEPLOYMENTS, d->ws.name, NULL)->uid =
+        meta_uid(d->o->deployment);
+    decider_event(d, "Warning", "WorkloadMigration",
+                  arena_printf(d->a, "Deployment %s is replaced by a StatefulSet", d->ws.name));
+}
+
+void decide_workload(struct decider *d)
+{
+    bool ours = is_ours(d, d->o->service, "Service");
+    ours &= is_ours(d, d->o->headless, "Service");
+    ours &= is_ours(d, d->o->statefulset, "StatefulSet");
+    if (!ours || d->problem.reason || !d->resource_ready || d->revision == 0)
+        return;
+    decide_services(d);
+    decide_old_deployment(d);
+    if (!d->o->statefulset)
+        decider_write(d, WRITE_CREATE, &KUBE_STATEFULSETS, d->ws.name, statefulset_object(d));
+    else
+        decide_statefulset_update(d);
+}
+
+bool decide_workload_ready(const struct decider *d)
+{
+    const struct json *set = d->o->statefulset;
+    int64_t replicas = json_find_int(set, 1, "spec", "replicas");
+    return set && meta_controlled_by(set, d->ws.uid) && replicas > 0 &&
+           json_find_int(set, 0, "status", "readyReplicas") >= replicas;
+}
