@@ -84,12 +84,13 @@ static void problem(struct buf *out, const char *prefix, const char *text)
     buf_puts(out, text);
 }
 
-static void check_length(struct buf *out, const char *prefix, const char *s, size_t max)
+/* The server speaks of bytes where labels are concerned, else of characters. */
+static void check_length(struct buf *out, const char *prefix, const char *s, size_t max, const char *unit)
 {
     if (strlen(s) <= max)
         return;
     char text[64];
-    snprintf(text, sizeof(text), "must be no more than %zu characters", max);
+    snprintf(text, sizeof(text), "must be no more than %zu %s", max, unit);
     problem(out, prefix, text);
 }
 
@@ -98,9 +99,9 @@ static int result(const struct buf *problems, struct error **err)
     return problems->len == 0 ? 0 : error_set(err, ERROR_INVALID, "%s", buf_str(problems));
 }
 
-static void check_subdomain(struct buf *out, const char *prefix, const char *s)
+static void check_subdomain(struct buf *out, const char *prefix, const char *s, const char *unit)
 {
-    check_length(out, prefix, s, SUBDOMAIN_MAX);
+    check_length(out, prefix, s, SUBDOMAIN_MAX, unit);
     if (!is_subdomain(s))
         problem(out, prefix, DNS1123_SUBDOMAIN_TEXT);
 }
@@ -119,11 +120,11 @@ int kube_validate_label_key(const char *key, struct error **err)
         problem(&problems, "prefix part ", "must be non-empty");
     } else if (slash) {
         AUTO_ARENA a = arena_new();
-        check_subdomain(&problems, "prefix part ", arena_strndup(a, key, (size_t)(slash - key)));
+        check_subdomain(&problems, "prefix part ", arena_strndup(a, key, (size_t)(slash - key)), "bytes");
     }
     if (!*name)
         problem(&problems, "name part ", "must be non-empty");
-    check_length(&problems, "name part ", name, LABEL_MAX);
+    check_length(&problems, "name part ", name, LABEL_MAX, "bytes");
     if (!is_key_name(name))
         problem(&problems, "name part ", KEY_TEXT);
     return result(&problems, err);
@@ -132,7 +133,7 @@ int kube_validate_label_key(const char *key, struct error **err)
 int kube_validate_label_value(const char *value, struct error **err)
 {
     AUTO_BUF problems = BUF_INIT(PROBLEMS_SIZE);
-    check_length(&problems, "", value, LABEL_MAX);
+    check_length(&problems, "", value, LABEL_MAX, "bytes");
     if (*value && !is_key_name(value))
         problem(&problems, "", VALUE_TEXT);
     return result(&problems, err);
@@ -141,7 +142,7 @@ int kube_validate_label_value(const char *value, struct error **err)
 int kube_validate_dns1123_label(const char *name, struct error **err)
 {
     AUTO_BUF problems = BUF_INIT(PROBLEMS_SIZE);
-    check_length(&problems, "", name, LABEL_MAX);
+    check_length(&problems, "", name, LABEL_MAX, "characters");
     if (!is_dns_label(name, strlen(name)))
         problem(&problems, "", is_subdomain(name) ? "must not contain dots" : DNS1123_LABEL_TEXT);
     return result(&problems, err);
@@ -150,14 +151,14 @@ int kube_validate_dns1123_label(const char *name, struct error **err)
 int kube_validate_dns1123_subdomain(const char *name, struct error **err)
 {
     AUTO_BUF problems = BUF_INIT(PROBLEMS_SIZE);
-    check_subdomain(&problems, "", name);
+    check_subdomain(&problems, "", name, "characters");
     return result(&problems, err);
 }
 
 int kube_validate_dns1035_label(const char *name, struct error **err)
 {
     AUTO_BUF problems = BUF_INIT(PROBLEMS_SIZE);
-    check_length(&problems, "", name, LABEL_MAX);
+    check_length(&problems, "", name, LABEL_MAX, "characters");
     if (!is_dns_label(name, strlen(name)) || (name[0] >= '0' && name[0] <= '9'))
         problem(&problems, "", DNS1035_LABEL_TEXT);
     return result(&problems, err);

@@ -304,6 +304,8 @@ static int parse_term(struct selector *s, char *term, const char *whole, struct 
     int rc = unescape(value, err);
     if (rc < 0)
         return rc;
+    if (!*r.key && !*value)
+        return 0; /* "=" asks for nothing */
     add_value(s, &r, value);
     return selector_add(s, &r, err);
 }
