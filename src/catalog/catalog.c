@@ -17,8 +17,8 @@ struct catalog {
     struct arena *a;
     struct preset *presets;
     size_t count;
-    struct map *by_name[2];        /* weights_format -> lower-case name, id or alias -> preset */
-    const char **names;            /* what nearest names are chosen from */
+    struct map *by_name[2]; /* weights_format -> lower-case name, id or alias -> preset */
+    const char **names;     /* what nearest names are chosen from */
     size_t name_count;
     const struct json *retired;
 };
@@ -74,7 +74,8 @@ static void read_preset(struct arena *a, const struct json *row, struct preset *
 static void add_name(struct catalog *c, const char *name, struct preset *p)
 {
     const char *lower = str_lower(c->a, name);
-    if (!map_has(c->by_name[WEIGHTS_SAFETENSORS], lower) && !map_has(c->by_name[WEIGHTS_GGUF], lower))
+    if (!map_has(c->by_name[WEIGHTS_SAFETENSORS], lower) &&
+        !map_has(c->by_name[WEIGHTS_GGUF], lower))
         c->names[c->name_count++] = lower;
     if (!map_has(c->by_name[p->format], lower))
         map_set(c->by_name[p->format], lower, p);
@@ -89,7 +90,8 @@ static void add_rows(struct catalog *c, const struct json *rows, enum weights_fo
     }
 }
 
-/* The short name of a safetensors preset counts only where it is listed as an alias: "gemma-3-4b-it" is no preset of KAITO. */
+/* The short name of a safetensors preset counts only where it is listed as an alias:
+ * "gemma-3-4b-it" is no preset of KAITO. */
 static void add_names(struct catalog *c)
 {
     c->names = arena_zalloc(c->a, c->count * (2 + MAX_ALIASES) * sizeof(*c->names));
@@ -140,7 +142,8 @@ const struct preset *catalog_at(const struct catalog *c, size_t index)
     return index < c->count ? &c->presets[index] : NULL;
 }
 
-const struct preset *catalog_find_format(const struct catalog *c, const char *name, enum weights_format format)
+const struct preset *catalog_find_format(const struct catalog *c, const char *name,
+                                         enum weights_format format)
 {
     AUTO_ARENA a = arena_new();
     return map_get(c->by_name[format], str_lower(a, name));
@@ -160,9 +163,24 @@ bool catalog_retired(const struct catalog *c, const char *name)
     return false;
 }
 
+/* One name of each preset: three names of the same model are no choice. */
 size_t catalog_nearest(const struct catalog *c, const char *name, const char **ret, size_t max)
 {
-    return str_nearest(name, c->names, c->name_count, ret, max);
+    const char *near[16];
+    const struct preset *taken[16];
+    size_t n = str_nearest(name, c->names, c->name_count, near, COUNT_OF(near));
+    size_t count = 0;
+    for (size_t i = 0; i < n && count < max; i++) {
+        const struct preset *p = catalog_find(c, near[i]);
+        bool again = false;
+        for (size_t k = 0; k < count; k++)
+            again |= taken[k] == p;
+        if (again)
+            continue;
+        taken[count] = p;
+        ret[count++] = near[i];
+    }
+    return count;
 }
 
 char *preset_url(struct arena *a, const struct preset *p)

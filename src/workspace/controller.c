@@ -151,7 +151,7 @@ static bool node_matters(struct arena *a, const struct workspace *ws,
 {
     if (!node)
         return false;
-    JSON_FOREACH (it, ws->node_labels)
+    JSON_FOREACH(it, ws->node_labels)
         if (!str_eq(kube_object_label(node, it.key), json_string(it.value)))
             return false;
     return true;

@@ -56,7 +56,7 @@ static void decide_deletion(struct decider *d)
 {
     struct arena *a = d->a;
     struct json *left = EMPTY_ARR();
-    JSON_FOREACH (it, json_find(d->ws.json, "metadata", "finalizers"))
+    JSON_FOREACH(it, json_find(d->ws.json, "metadata", "finalizers"))
         if (!str_eq(json_string(it.value), WORKSPACE_FINALIZER))
             json_append(left, json_clone(a, it.value));
     if (json_size(left) > 0) {
@@ -122,6 +122,31 @@ static const char *gib(struct arena *a, uint64_t bytes)
     return arena_printf(a, "%.2f GiB", (double)bytes / (double)GIB);
 }
 
+/* The store is looked at again while it keeps pods from being ready. */
+static void weights_problem(struct decider *d, const char *reason, const char *message)
+{
+    decider_problem(d, false, reason, message);
+    if (!decide_workload_ready(d))
+        d->out->requeue_ms = STORE_POLL_MS;
+}
+
+static void decide_memory(struct decider *d)
+{
+    const struct observed_weights *w = &d->o->weights;
+    int64_t memory = decide_node_memory(d);
+    uint64_t need = w->weight_bytes + w->cache_bytes + ENGINE_MEMORY;
+    if (memory < 0 || need <= (uint64_t)memory)
+        return;
+    weights_problem(
+        d, "InsufficientMemory",
+        arena_printf(
+            d->a,
+            "model \"%s\" needs %s of memory (%s of weights, %s for the smallest context, %s for the engine); the "
+            "largest node has %s for pods. Choose a smaller model or quantisation",
+            d->choice.model, gib(d->a, need), gib(d->a, w->weight_bytes), gib(d->a, w->cache_bytes),
+            gib(d->a, ENGINE_MEMORY), gib(d->a, (uint64_t)memory)));
+}
+
 static void decide_weights(struct decider *d)
 {
     const struct observed_weights *w = &d->o->weights;
@@ -129,24 +154,11 @@ static void decide_weights(struct decider *d)
         !d->choice.engine->weights_in_store)
         return;
     if (w->state == WEIGHTS_MISSING)
-        decider_problem(d, false, "ModelNotFound", w->message);
+        weights_problem(d, "ModelNotFound", w->message);
     else if (w->state == WEIGHTS_INVALID)
-        decider_problem(d, false, "ModelInvalid", w->message);
-    if (w->state == WEIGHTS_MISSING || w->state == WEIGHTS_INVALID)
-        d->out->requeue_ms = STORE_POLL_MS;
-    int64_t memory = decide_node_memory(d);
-    uint64_t need = w->weight_bytes + w->cache_bytes + ENGINE_MEMORY;
-    if (w->state != WEIGHTS_PRESENT || memory < 0 || need <= (uint64_t)memory)
-        return;
-    d->out->requeue_ms = STORE_POLL_MS;
-    decider_problem(
-        d, false, "InsufficientMemory",
-        arena_printf(
-            d->a,
-            "model \"%s\" needs %s of memory (%s of weights, %s for the smallest context, %s for the "
-            "engine); the largest node has %s for pods. Choose a smaller model or quantisation",
-            d->choice.model, gib(d->a, need), gib(d->a, w->weight_bytes), gib(d->a, w->cache_bytes),
-            gib(d->a, ENGINE_MEMORY), gib(d->a, (uint64_t)memory)));
+        weights_problem(d, "ModelInvalid", w->message);
+    else if (w->state == WEIGHTS_PRESENT)
+        decide_memory(d);
 }
 
 /* ---- all together -------------------------------------------------------------------------------------------------- */

@@ -16,7 +16,7 @@ static bool node_ready(const struct json *node)
 int64_t decide_node_memory(const struct decider *d)
 {
     int64_t most = -1;
-    JSON_FOREACH (it, d->o->nodes) {
+    JSON_FOREACH(it, d->o->nodes) {
         const char *text = json_find_str(it.value, "status", "allocatable", "memory");
         int64_t bytes = 0;
         if (node_ready(it.value) && text && quantity_value(text, &bytes, NULL) == 0)
@@ -29,7 +29,7 @@ int64_t decide_node_memory(const struct decider *d)
 static const char *labels_text(struct arena *a, const struct json *labels, const char *separator)
 {
     AUTO_BUF out = BUF_INIT(4 * KIB);
-    JSON_FOREACH (it, labels)
+    JSON_FOREACH(it, labels)
         buf_printf(&out, "%s%s=%s", out.len > 0 ? separator : "", it.key, json_string(it.value));
     return arena_strdup(a, buf_str(&out));
 }
@@ -37,7 +37,7 @@ static const char *labels_text(struct arena *a, const struct json *labels, const
 /* The first node that matches and is not ready, with the reason. */
 static const char *unready_text(struct arena *a, const struct json *nodes)
 {
-    JSON_FOREACH (it, nodes) {
+    JSON_FOREACH(it, nodes) {
         if (node_ready(it.value))
             continue;
         if (meta_deleting(it.value))
@@ -50,31 +50,33 @@ static const char *unready_text(struct arena *a, const struct json *nodes)
     return NULL;
 }
 
+/* "the labels apps=x, zone=a", and the command that gives them to a node. */
 static const char *shortage(struct decider *d, int64_t want)
 {
     struct arena *a = d->a;
     const struct json *labels = d->ws.node_labels;
     size_t matching = json_size(d->o->nodes);
-    bool any = json_size(labels) == 0;
-    const char *how =
-        any ? "add a node"
-            : arena_printf(a, "`kubectl label node %s %s` gives %s to a node",
-                           d->o->only_node && matching == 0 ? d->o->only_node : "NAME",
-                           labels_text(a, labels, " "), json_size(labels) > 1 ? "them" : "it");
+    if (json_size(labels) == 0 && matching == 0)
+        return "there is no node";
+    bool several = json_size(labels) > 1;
     const char *which =
-        any ? ""
-            : arena_printf(a, " with the label%s %s", json_size(labels) > 1 ? "s" : "",
-                           labels_text(a, labels, ", "));
+        arena_printf(a, "the label%s %s", several ? "s" : "", labels_text(a, labels, ", "));
+    const char *how = arena_printf(a, "`kubectl label node %s %s` gives %s to one",
+                                   d->o->only_node && matching == 0 ? d->o->only_node : "NAME",
+                                   labels_text(a, labels, " "), several ? "them" : "it");
     if (matching == 0)
-        return any ? "there is no node yet" : arena_printf(a, "no node%s; %s", which, how);
+        return arena_printf(a, "no node has %s; %s", which, how);
     const char *unready = unready_text(a, d->o->nodes);
-    return arena_printf(a, "%lld of %lld nodes%s are ready; %s", (long long)d->ready_nodes,
+    if (json_size(labels) == 0)
+        return arena_printf(a, "%lld of %lld are there%s%s", (long long)d->ready_nodes,
+                            (long long)want, unready ? "; " : "", unready ? unready : "");
+    return arena_printf(a, "%lld of %lld that have %s; %s", (long long)d->ready_nodes,
                         (long long)want, which, unready ? unready : how);
 }
 
 void decide_nodes(struct decider *d)
 {
-    JSON_FOREACH (it, d->o->nodes)
+    JSON_FOREACH(it, d->o->nodes)
         d->ready_nodes += node_ready(it.value);
     /* Before the number is known, one is the least. */
     int64_t want = MAX(d->target_nodes, INT64_C(1));

@@ -15,7 +15,7 @@
 
 static const struct json *revision_named(const struct decider *d, const char *name)
 {
-    JSON_FOREACH (it, d->o->revisions)
+    JSON_FOREACH(it, d->o->revisions)
         if (STREQ(meta_name(it.value), name))
             return it.value;
     return NULL;
@@ -46,7 +46,7 @@ static void prune_revisions(struct decider *d, const char *keep, size_t count)
 {
     struct json *sorted = json_clone(d->a, d->o->revisions);
     json_sort(sorted, by_revision);
-    JSON_FOREACH (it, sorted) {
+    JSON_FOREACH(it, sorted) {
         if (count <= MAX_REVISIONS)
             break;
         if (STREQ(meta_name(it.value), keep) || !meta_controlled_by(it.value, d->ws.uid))
@@ -111,7 +111,7 @@ void decide_identity(struct decider *d)
     const char *name = revision_name(d, id.hash, &existing);
     size_t count = json_size(d->o->revisions);
     int64_t highest = 0;
-    JSON_FOREACH (it, d->o->revisions)
+    JSON_FOREACH(it, d->o->revisions)
         highest = MAX(highest, json_find_int(it.value, 0, "revision"));
     d->revision = existing ? json_find_int(existing, 0, "revision") : highest + 1;
     patch_workspace(d, id.hash);

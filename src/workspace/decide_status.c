@@ -14,7 +14,7 @@ static const char *const pressures[] = { "DiskPressure", "MemoryPressure", "PIDP
 static const char *pressure_text(const struct decider *d)
 {
     AUTO_BUF out = BUF_INIT(4 * KIB);
-    JSON_FOREACH (it, d->o->nodes) {
+    JSON_FOREACH(it, d->o->nodes) {
         const struct json *conditions = json_find(it.value, "status", "conditions");
         bool first = true;
         for (size_t i = 0; i < COUNT_OF(pressures); i++) {
@@ -131,7 +131,7 @@ void decide_status(struct decider *d)
         status = EMPTY_OBJ();
     struct json *conditions = json_ensure_array(a, status, "conditions");
     struct json *workers = EMPTY_ARR();
-    JSON_FOREACH (it, d->o->nodes)
+    JSON_FOREACH(it, d->o->nodes)
         json_append(workers, STR(meta_name(it.value)));
     json_set(a, status, "workerNodes", json_size(workers) > 0 ? workers : NULL);
     if (d->target_nodes > 0)
@@ -151,7 +151,7 @@ struct json *workspace_status_after_error(struct arena *a, const struct decide_i
         return NULL;
     struct json *status = json_clone(a, d->status);
     error = arena_strndup(a, error, str_utf8_valid_len(error, strnlen(error, MAX_ERROR)));
-    JSON_FOREACH (it, json_get(status, "conditions")) {
+    JSON_FOREACH(it, json_get(status, "conditions")) {
         const char *message = json_find_str(it.value, "message");
         if (str_eq(json_find_str(it.value, "status"), "False") && message &&
             !strstr(message, error))

@@ -65,8 +65,8 @@ static int unknown_preset(struct arena *a, const struct catalog *catalog, const 
                                 "there is no preset \"%s\"; `kaito models list` lists them", name),
                       "PresetUnknown");
     return refuse(err,
-                  error_set(err, ERROR_NOT_FOUND, "there is no preset \"%s\"; the nearest are: %s",
-                            name, str_join(a, (char *const *)near, n, ", ")),
+                  error_set(err, ERROR_NOT_FOUND, "there is no preset \"%s\"; did you mean %s?",
+                            name, str_join(a, (char *const *)near, n, " or ")),
                   "PresetUnknown");
 }
 

@@ -17,7 +17,7 @@
 /* Keeps the members named; `keys` ends with NULL. */
 static void keep_only(struct json *obj, const char *const *keys)
 {
-    JSON_FOREACH (it, obj) {
+    JSON_FOREACH(it, obj) {
         bool keep = false;
         for (const char *const *k = keys; *k && !keep; k++)
             keep = STREQ(it.key, *k);
@@ -82,9 +82,9 @@ void observe_project_pod(struct arena *a, struct json *obj)
     keep_in(obj, "metadata", metadata_keys);
     struct json *status = json_get(obj, "status");
     keep_only(status, status_keys);
-    JSON_FOREACH (it, json_get(status, "containerStatuses"))
+    JSON_FOREACH(it, json_get(status, "containerStatuses"))
         keep_only(it.value, container_keys);
-    JSON_FOREACH (it, json_get(status, "initContainerStatuses"))
+    JSON_FOREACH(it, json_get(status, "initContainerStatuses"))
         keep_only(it.value, container_keys);
 }
 
@@ -102,7 +102,7 @@ void observe_project_node(struct arena *a, struct json *obj)
     struct json *status = json_get(obj, "status");
     keep_only(status, status_keys);
     keep_in(status, "allocatable", resource_keys);
-    JSON_FOREACH (it, json_get(status, "conditions"))
+    JSON_FOREACH(it, json_get(status, "conditions"))
         keep_only(it.value, condition_keys); /* the heartbeat among them */
 }
 

@@ -114,7 +114,7 @@ static void found(struct arena *a, struct problem *ret, const char *reason, cons
 static bool find_in_containers(struct arena *a, const struct json *pod, const char *list,
                                container_test *test, const char *reason, struct problem *ret)
 {
-    JSON_FOREACH (it, json_find(pod, "status", list)) {
+    JSON_FOREACH(it, json_find(pod, "status", list)) {
         const char *text = test(a, it.value);
         if (text) {
             found(a, ret, reason,
@@ -158,7 +158,7 @@ static bool unschedulable(struct arena *a, const struct json *pod, struct proble
 bool pod_failure_find(struct arena *a, const struct json *pods, struct problem *ret)
 {
     for (size_t i = 0; i < COUNT_OF(container_failures); i++) {
-        JSON_FOREACH (it, pods) {
+        JSON_FOREACH(it, pods) {
             if (find_in_containers(a, it.value, "initContainerStatuses", container_failures[i].test,
                                    container_failures[i].reason, ret) ||
                 find_in_containers(a, it.value, "containerStatuses", container_failures[i].test,
@@ -166,10 +166,10 @@ bool pod_failure_find(struct arena *a, const struct json *pods, struct problem *
                 return true;
         }
     }
-    JSON_FOREACH (it, pods)
+    JSON_FOREACH(it, pods)
         if (evicted(a, it.value, ret))
             return true;
-    JSON_FOREACH (it, pods)
+    JSON_FOREACH(it, pods)
         if (unschedulable(a, it.value, ret))
             return true;
     return false;

@@ -27,7 +27,7 @@ static struct json *node_affinity(const struct decider *d)
 {
     struct arena *a = d->a;
     struct json *expressions = EMPTY_ARR();
-    JSON_FOREACH (it, d->ws.node_labels)
+    JSON_FOREACH(it, d->ws.node_labels)
         json_append(expressions, OBJ("key", STR(it.key), "operator", STR("In"), "values",
                                      ARR(STR(json_string(it.value)))));
     if (json_size(expressions) == 0)
@@ -167,7 +167,7 @@ static struct json *template_spec(const struct decider *d)
     struct json *template = json_clone(a, d->ws.template);
     struct json *metadata = json_ensure_object(a, template, "metadata");
     struct json *labels = json_ensure_object(a, metadata, "labels");
-    JSON_FOREACH (it, pod_labels(d))
+    JSON_FOREACH(it, pod_labels(d))
         json_set_str(a, labels, it.key, json_string(it.value));
     struct json *pod = json_ensure_object(a, template, "spec");
     json_set(a, pod, "affinity", node_affinity(d));

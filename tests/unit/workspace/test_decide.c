@@ -11,9 +11,9 @@
  * message"], "requeueMs", "bodies": {"create StatefulSet w": {…}}}
  *     }
  *
- * Of the bodies only those that are listed are compared. Each status is decided a second time over
- * itself: that must not write anything. KAITO_UPDATE_CASES=1 writes what came out into the files,
- * to be read before it is committed. */
+ * Of bodies and times only those that are listed are compared. Each status is decided a second time
+ * over itself: that must not write anything. KAITO_UPDATE_CASES=1 writes what came out into the
+ * files, to be read before it is committed. */
 #include <dirent.h>
 #include <stdlib.h>
 
@@ -81,10 +81,10 @@ static const char *write_title(struct arena *a, const struct write *w)
 
 /* The decision in the form of "expected". */
 static struct json *outcome(struct arena *a, const struct decision *d,
-                            const struct json *wanted_bodies)
+                            const struct json *wanted_bodies, const struct json *wanted_times)
 {
     struct json *writes = EMPTY_ARR(), *bodies = EMPTY_OBJ(), *events = EMPTY_ARR(),
-                *conditions = EMPTY_OBJ();
+                *conditions = EMPTY_OBJ(), *times = EMPTY_OBJ();
     for (size_t i = 0; i < d->write_count; i++) {
         const char *title = write_title(a, &d->writes[i]);
         json_append(writes, STR(title));
@@ -94,17 +94,25 @@ static struct json *outcome(struct arena *a, const struct decision *d,
     for (size_t i = 0; i < d->event_count; i++)
         json_append(events, STRF("%s %s: %s", d->events[i].type, d->events[i].reason,
                                  d->events[i].message));
-    JSON_FOREACH (it, json_get(d->status, "conditions"))
-        json_set(a, conditions, json_find_str(it.value, "type"),
+    JSON_FOREACH(it, json_get(d->status, "conditions")) {
+        const char *type = json_find_str(it.value, "type");
+        json_set(a, conditions, type,
                  STRF("%s %s: %s", json_find_str(it.value, "status"),
                       json_find_str(it.value, "reason"), json_find_str(it.value, "message")));
-    return OBJ("writes", writes, "conditions", d->status ? conditions : NULL, "state",
-               STR(json_find_str(d->status, "state")), "targetNodeCount",
-               json_clone(a, json_get(d->status, "targetNodeCount")), "workerNodes",
-               json_clone(a, json_get(d->status, "workerNodes")), "events",
-               json_size(events) > 0 ? events : NULL, "requeueMs",
-               d->requeue_ms ? INT(d->requeue_ms) : NULL, "bodies",
-               json_size(bodies) > 0 ? bodies : NULL);
+        if (json_get(wanted_times, type))
+            json_set(a, times, type, json_clone(a, json_get(it.value, "lastTransitionTime")));
+    }
+    /* clang-format off */
+    return OBJ("writes", writes,
+               "conditions", d->status ? conditions : NULL,
+               "state", STR(json_find_str(d->status, "state")),
+               "targetNodeCount", json_clone(a, json_get(d->status, "targetNodeCount")),
+               "workerNodes", json_clone(a, json_get(d->status, "workerNodes")),
+               "events", json_size(events) > 0 ? events : NULL,
+               "requeueMs", d->requeue_ms ? INT(d->requeue_ms) : NULL,
+               "bodies", json_size(bodies) > 0 ? bodies : NULL,
+               "times", json_size(times) > 0 ? times : NULL);
+    /* clang-format on */
 }
 
 struct fixture {
@@ -115,7 +123,7 @@ struct fixture {
 static void expect_generation(const struct json *workspace, const struct decision *d,
                               const char *path)
 {
-    JSON_FOREACH (it, json_get(d->status, "conditions"))
+    JSON_FOREACH(it, json_get(d->status, "conditions"))
         if (!str_eq(json_find_str(it.value, "type"), "Other") &&
             json_find_int(it.value, 0, "observedGeneration") != meta_generation(workspace))
             fail_msg("%s: observedGeneration of %s", path, json_find_str(it.value, "type"));
@@ -172,7 +180,7 @@ static void run_case(const struct fixture *f, const char *path)
     workspace_decide(a, &in, &d);
 
     struct json *expected = json_get(c, "expected");
-    struct json *got = outcome(a, &d, json_get(expected, "bodies"));
+    struct json *got = outcome(a, &d, json_get(expected, "bodies"), json_get(expected, "times"));
     if (getenv("KAITO_UPDATE_CASES") && !json_equal(got, expected)) {
         json_set(a, c, "expected", got);
         AUTO_BUF text = BUF_INIT(4 * MIB);
