@@ -1,4 +1,5 @@
-/* X.509 certificates (RFC 5280) for the servers of one machine: a CA of our own, and leaves signed by it. */
+/* X.509 certificates (RFC 5280) for the servers of one machine: a CA of our own, and leaves signed
+ * by it. */
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -106,8 +107,8 @@ static bool add_extension(X509 *cert, X509 *issuer, int nid, const char *value)
 
 static bool set_serial(X509 *cert)
 {
-    /* At most 20 bytes and positive (RFC 5280, 4.1.2.2): the top bit is off, and a bit below it is on, so that the
-     * length is always the same. */
+    /* At most 20 bytes and positive (RFC 5280, 4.1.2.2): the top bit is off, and a bit below it is
+     * on, so that the length is always the same. */
     unsigned char bytes[16];
     rand_bytes(bytes, sizeof bytes);
     bytes[0] = (unsigned char)((bytes[0] & 0x7f) | 0x40);
@@ -128,9 +129,11 @@ static bool add_subject(X509 *cert, const struct cert_request *request)
                                       (const unsigned char *)request->common_name, -1, -1, 0) == 1;
 }
 
-static int fill(X509 *cert, const struct cert_request *request, X509 *issuer, EVP_PKEY *key, struct error **err)
+static int fill(X509 *cert, const struct cert_request *request, X509 *issuer, EVP_PKEY *key,
+                struct error **err)
 {
-    if (X509_set_version(cert, X509_VERSION_3) != 1 || !set_serial(cert) || X509_set_pubkey(cert, key) != 1 ||
+    if (X509_set_version(cert, X509_VERSION_3) != 1 || !set_serial(cert) ||
+        X509_set_pubkey(cert, key) != 1 ||
         !ASN1_TIME_set(X509_getm_notBefore(cert), (time_t)(request->not_before_ns / NS_PER_S)) ||
         !ASN1_TIME_set(X509_getm_notAfter(cert), (time_t)(request->not_after_ns / NS_PER_S)))
         return fail(err, ERROR_INTERNAL, "certificate");
@@ -139,12 +142,14 @@ static int fill(X509 *cert, const struct cert_request *request, X509 *issuer, EV
     if (X509_set_issuer_name(cert, X509_get_subject_name(issuer)) != 1)
         return fail(err, ERROR_INTERNAL, "issuer of the certificate");
 
-    bool ok = request->is_ca ? add_extension(cert, issuer, NID_basic_constraints, "critical,CA:TRUE") &&
-                                   add_extension(cert, issuer, NID_key_usage, "critical,digitalSignature,keyCertSign,cRLSign")
-                             : add_extension(cert, issuer, NID_basic_constraints, "critical,CA:FALSE") &&
-                                   add_extension(cert, issuer, NID_key_usage, "critical,digitalSignature") &&
-                                   add_extension(cert, issuer, NID_ext_key_usage,
-                                                 request->client ? "clientAuth" : "serverAuth");
+    bool ok = request->is_ca
+                  ? add_extension(cert, issuer, NID_basic_constraints, "critical,CA:TRUE") &&
+                        add_extension(cert, issuer, NID_key_usage,
+                                      "critical,digitalSignature,keyCertSign,cRLSign")
+                  : add_extension(cert, issuer, NID_basic_constraints, "critical,CA:FALSE") &&
+                        add_extension(cert, issuer, NID_key_usage, "critical,digitalSignature") &&
+                        add_extension(cert, issuer, NID_ext_key_usage,
+                                      request->client ? "clientAuth" : "serverAuth");
     if (!ok || !add_extension(cert, issuer, NID_subject_key_identifier, "hash") ||
         !add_extension(cert, issuer, NID_authority_key_identifier, "keyid:always"))
         return fail(err, ERROR_INTERNAL, "extensions of the certificate");
@@ -170,7 +175,8 @@ static int to_pem(X509 *cert, EVP_PKEY *key, struct key_pair *ret, struct error 
     return 0;
 }
 
-int cert_make(const struct cert_request *request, const struct key_pair *issuer, struct key_pair *ret, struct error **err)
+int cert_make(const struct cert_request *request, const struct key_pair *issuer,
+              struct key_pair *ret, struct error **err)
 {
     CLEANUP(x509_cleanup) X509 *issuer_cert = NULL;
     CLEANUP(pkey_cleanup) EVP_PKEY *issuer_key = NULL;

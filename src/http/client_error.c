@@ -1,4 +1,5 @@
-/* curl's result codes in the words of someone who has to find out what is wrong: which host and port, how long, how much. */
+/* curl's result codes in the words of someone who has to find out what is wrong: which host and
+ * port, how long, how much. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,13 +17,15 @@ static const char *format_duration(int64_t ms, char out[DURATION_SIZE])
     return out;
 }
 
-/* Where the connection stood when it failed: after a redirect this is another host than the request's. */
+/* Where the connection stood when it failed: after a redirect this is another host than the
+ * request's. */
 static const char *where(const struct transfer *t, char *out, size_t size)
 {
     long redirects = 0;
     const char *url = NULL;
     curl_easy_getinfo(t->easy, CURLINFO_REDIRECT_COUNT, &redirects);
-    if (redirects > 0 && curl_easy_getinfo(t->easy, CURLINFO_EFFECTIVE_URL, &url) == CURLE_OK && url) {
+    if (redirects > 0 && curl_easy_getinfo(t->easy, CURLINFO_EFFECTIVE_URL, &url) == CURLE_OK &&
+        url) {
         const char *host = strstr(url, "://");
         host = host ? host + 3 : url;
         snprintf(out, size, "%.*s", (int)strcspn(host, "/?#"), host);
@@ -56,8 +59,9 @@ struct error *transfer_timeout_error(struct transfer *t, bool idle)
     else if (!t->in_body)
         error_set(&e, ERROR_TIMEOUT, "no response from %s within %s", host, duration);
     else
-        error_set(&e, ERROR_TIMEOUT, "the response of %s was not complete after %s (%llu bytes so far)", host, duration,
-                  (unsigned long long)t->received);
+        error_set(&e, ERROR_TIMEOUT,
+                  "the response of %s was not complete after %s (%llu bytes so far)", host,
+                  duration, (unsigned long long)t->received);
     return e;
 }
 
@@ -68,13 +72,15 @@ static struct error *connect_error(struct transfer *t, const char *host)
     curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &errnum);
     /* curl's text names whom it could not reach: when that is not the server, it was the proxy. */
     if (t->detail[0] != '\0' && !strstr(t->detail, t->host))
-        error_set(&e, ERROR_UNAVAILABLE, "no connection to %s through the proxy: %s", host, t->detail);
+        error_set(&e, ERROR_UNAVAILABLE, "no connection to %s through the proxy: %s", host,
+                  t->detail);
     else if (errnum == ECONNREFUSED)
         error_set(&e, ERROR_UNAVAILABLE, "connection to %s refused", host);
     else if (errnum != 0)
         error_set_errno(&e, (int)errnum, "no connection to %s", host);
     else
-        error_set(&e, ERROR_UNAVAILABLE, "no connection to %s: %s", host, detail(t, CURLE_COULDNT_CONNECT));
+        error_set(&e, ERROR_UNAVAILABLE, "no connection to %s: %s", host,
+                  detail(t, CURLE_COULDNT_CONNECT));
     if (error_code(e) != ERROR_UNAVAILABLE) {
         struct error *other = e;
         e = NULL;
@@ -94,7 +100,8 @@ struct error *transfer_error(struct transfer *t, CURLcode code)
     switch (code) {
     case CURLE_WRITE_ERROR:
         if (t->too_large)
-            error_set(&e, ERROR_TOO_LARGE, "the response of %s is larger than %zu bytes", host, t->max_response);
+            error_set(&e, ERROR_TOO_LARGE, "the response of %s is larger than %zu bytes", host,
+                      t->max_response);
         else
             error_set(&e, ERROR_CANCELLED, "cancelled");
         break;
@@ -104,7 +111,8 @@ struct error *transfer_error(struct transfer *t, CURLcode code)
         error_set(&e, ERROR_UNAVAILABLE, "the name of %s cannot be resolved", host);
         break;
     case CURLE_COULDNT_RESOLVE_PROXY:
-        error_set(&e, ERROR_UNAVAILABLE, "no connection to %s through the proxy: %s", host, detail(t, code));
+        error_set(&e, ERROR_UNAVAILABLE, "no connection to %s through the proxy: %s", host,
+                  detail(t, code));
         break;
     case CURLE_OPERATION_TIMEDOUT:
         error_set(&e, ERROR_TIMEOUT, "no connection to %s within %s", host,
@@ -113,7 +121,8 @@ struct error *transfer_error(struct transfer *t, CURLcode code)
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_ISSUER_ERROR:
     case CURLE_SSL_INVALIDCERTSTATUS:
-        error_set(&e, ERROR_FORBIDDEN, "the TLS certificate of %s cannot be trusted: %s", host, detail(t, code));
+        error_set(&e, ERROR_FORBIDDEN, "the TLS certificate of %s cannot be trusted: %s", host,
+                  detail(t, code));
         break;
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_CACERT_BADFILE:
@@ -134,7 +143,8 @@ struct error *transfer_error(struct transfer *t, CURLcode code)
     case CURLE_RECV_ERROR:
     case CURLE_HTTP2:
     case CURLE_HTTP2_STREAM:
-        error_set(&e, ERROR_UNAVAILABLE, "the connection to %s was lost: %s", host, detail(t, code));
+        error_set(&e, ERROR_UNAVAILABLE, "the connection to %s was lost: %s", host,
+                  detail(t, code));
         break;
     case CURLE_TOO_MANY_REDIRECTS:
         error_set(&e, ERROR_UNAVAILABLE, "%s redirects too often", host);
@@ -142,7 +152,8 @@ struct error *transfer_error(struct transfer *t, CURLcode code)
     case CURLE_OUT_OF_MEMORY:
         error_set(&e, ERROR_INTERNAL, "request to %s: out of memory", host);
         break;
-    default: /* also answers that are no HTTP, and redirects that lead nowhere: our own URL was checked before */
+    default: /* also answers that are no HTTP, and redirects that lead nowhere: our own URL was
+                checked before */
         error_set(&e, ERROR_UNAVAILABLE, "request to %s: %s", host, detail(t, code));
     }
     return e;

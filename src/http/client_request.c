@@ -17,9 +17,9 @@
 
 #define KEEPALIVE_IDLE_S 30L
 #define KEEPALIVE_INTERVAL_S 10L
-/* A connection whose peer confirms nothing for so long is dead. Without it, a lost HTTP/2 connection would stay in use, since
- * a call that times out closes its stream only. */
-#define UNCONFIRMED_MS 30000
+/* A connection whose peer confirms nothing for so long is dead. Without it, a lost HTTP/2
+ * connection would stay in use, since a call that times out closes its stream only. */
+#define UNCONFIRMED_MS 45000
 
 /* A caller that sets a wrong option is a mistake of ours. */
 #define SET(easy, option, value)                                                                   \
@@ -34,7 +34,8 @@ static bool is_token(const char *s)
     if (*s == '\0')
         return false;
     for (; *s; s++) {
-        bool letter = (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9');
+        bool letter =
+            (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9');
         if (!letter && !strchr("!#$%&'*+-.^_`|~", *s))
             return false;
     }
@@ -85,14 +86,16 @@ static void drop_line(struct transfer *t, const char *name)
     t->headers = list;
 }
 
-static int set_url(struct transfer *t, CURL *easy, const struct http_request *request, struct error **err)
+static int set_url(struct transfer *t, CURL *easy, const struct http_request *request,
+                   struct error **err)
 {
     t->url = curl_url();
     if (!t->url)
         abort();
     CURLUcode code = curl_url_set(t->url, CURLUPART_URL, request->url, CURLU_PATH_AS_IS);
     if (code != CURLUE_OK)
-        return error_set(err, ERROR_INVALID, "URL \"%s\": %s", request->url, curl_url_strerror(code));
+        return error_set(err, ERROR_INVALID, "URL \"%s\": %s", request->url,
+                         curl_url_strerror(code));
     AUTO_FREE char *scheme = url_part(t->url, CURLUPART_SCHEME, 0);
     if (!scheme || (!STREQ(scheme, "http") && !STREQ(scheme, "https")))
         return error_set(err, ERROR_INVALID, "URL \"%s\": neither http nor https", request->url);
@@ -116,7 +119,8 @@ static int set_url(struct transfer *t, CURL *easy, const struct http_request *re
     }
     SET(easy, CURLOPT_CURLU, t->url);
 
-    /* Like Go's net/http, which the proxy variables of clusters are written for: never for this machine itself. */
+    /* Like Go's net/http, which the proxy variables of clusters are written for: never for this
+     * machine itself. */
     if (request->proxy)
         SET(easy, CURLOPT_PROXY, request->proxy);
     else if (is_loopback(t->host))
@@ -126,13 +130,16 @@ static int set_url(struct transfer *t, CURL *easy, const struct http_request *re
     return 0;
 }
 
-static int set_headers(struct transfer *t, CURL *easy, const struct http_request *request, struct error **err)
+static int set_headers(struct transfer *t, CURL *easy, const struct http_request *request,
+                       struct error **err)
 {
     bool has_type = false;
     for (size_t i = 0; i < request->header_count; i++) {
         const struct http_header *h = &request->headers[i];
         if (!is_token(h->name) || !is_header_value(h->value))
-            return error_set(err, ERROR_INVALID, "header \"%s\" of the request has bytes that are not allowed", h->name);
+            return error_set(err, ERROR_INVALID,
+                             "header \"%s\" of the request has bytes that are not allowed",
+                             h->name);
         has_type = has_type || str_case_eq(h->name, "content-type");
         add_line(t, h->name, h->value);
     }
@@ -144,12 +151,14 @@ static int set_headers(struct transfer *t, CURL *easy, const struct http_request
     return 0;
 }
 
-static int set_method(struct transfer *t, CURL *easy, const struct http_request *request, struct error **err)
+static int set_method(struct transfer *t, CURL *easy, const struct http_request *request,
+                      struct error **err)
 {
     const char *method = request->method ? request->method : "GET";
     if (!is_token(method))
         return error_set(err, ERROR_INVALID, "method \"%s\" of the request", method);
-    bool may_have_body = !STREQ(method, "GET") && !STREQ(method, "HEAD") && !STREQ(method, "DELETE");
+    bool may_have_body =
+        !STREQ(method, "GET") && !STREQ(method, "HEAD") && !STREQ(method, "DELETE");
     if (request->body_len > 0 || may_have_body) {
         const char *body = request->body_len > 0 ? request->body : "";
         SET(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_len);
@@ -169,7 +178,9 @@ static int set_method(struct transfer *t, CURL *easy, const struct http_request 
 
 static void set_blob(CURL *easy, CURLoption option, const char *pem)
 {
-    struct curl_blob blob = { .data = (void *)(uintptr_t)pem, .len = strlen(pem), .flags = CURL_BLOB_NOCOPY };
+    struct curl_blob blob = { .data = (void *)(uintptr_t)pem,
+                              .len = strlen(pem),
+                              .flags = CURL_BLOB_NOCOPY };
     SET(easy, option, &blob);
 }
 
@@ -208,7 +219,8 @@ static void set_transport(struct transfer *t, CURL *easy, const struct http_requ
     SET(easy, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
     SET(easy, CURLOPT_TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
     SET(easy, CURLOPT_SOCKOPTFUNCTION, on_socket);
-    SET(easy, CURLOPT_QUICK_EXIT, 1L); /* do not wait for a resolver thread when a call is given up */
+    SET(easy, CURLOPT_QUICK_EXIT,
+        1L); /* do not wait for a resolver thread when a call is given up */
     SET(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_2TLS);
     SET(easy, CURLOPT_PATH_AS_IS, 1L);
     SET(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
@@ -219,11 +231,16 @@ static void set_transport(struct transfer *t, CURL *easy, const struct http_requ
         SET(easy, CURLOPT_MAXREDIRS, REDIRECTS_MAX);
     }
     t->follow_redirects = request->follow_redirects;
-    t->connect_timeout_ms = request->connect_timeout_ms > 0 ? request->connect_timeout_ms : DEFAULT_CONNECT_MS;
+    t->connect_timeout_ms =
+        request->connect_timeout_ms > 0 ? request->connect_timeout_ms : DEFAULT_CONNECT_MS;
     SET(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)t->connect_timeout_ms);
-    t->timeout_ms = request->timeout_ms > 0 ? request->timeout_ms : t->is_stream ? 0 : DEFAULT_CALL_MS;
+    t->timeout_ms = request->timeout_ms > 0 ? request->timeout_ms
+                    : t->is_stream          ? 0
+                                            : DEFAULT_CALL_MS;
     t->idle_timeout_ms = request->idle_timeout_ms;
-    t->max_response = t->is_stream ? SIZE_MAX : request->max_response > 0 ? request->max_response : DEFAULT_RESPONSE;
+    t->max_response = t->is_stream                ? SIZE_MAX
+                      : request->max_response > 0 ? request->max_response
+                                                  : DEFAULT_RESPONSE;
     t->response.body = (struct buf)BUF_INIT(t->max_response);
 }
 
@@ -237,8 +254,8 @@ static void set_callbacks(struct transfer *t, CURL *easy)
     SET(easy, CURLOPT_WRITEDATA, t);
 }
 
-int transfer_prepare(struct transfer *t, CURL *easy, CURLSH *share, const struct http_request *request,
-                     const char *user_agent, struct error **err)
+int transfer_prepare(struct transfer *t, CURL *easy, CURLSH *share,
+                     const struct http_request *request, const char *user_agent, struct error **err)
 {
     t->easy = easy;
     SET(easy, CURLOPT_SHARE, share);

@@ -22,7 +22,8 @@ static void hex_of(const unsigned char *bytes, size_t len, char *out)
     out[2 * len] = '\0';
 }
 
-/* OpenSSL fails here only for want of memory, or when its library is broken: nothing that a caller could handle. */
+/* OpenSSL fails here only for want of memory, or when its library is broken: nothing that a caller
+ * could handle. */
 static void must(int ok)
 {
     if (ok != 1)
@@ -61,7 +62,8 @@ void sha256_final_hex(struct sha256 *h, char out[SHA256_HEX_SIZE])
 
 char *base64_encode(struct arena *a, const void *data, size_t len)
 {
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const unsigned char *in = data;
     char *out = arena_alloc(a, len / 3 * 4 + 5);
     char *o = out;
@@ -132,7 +134,8 @@ int base64_decode(struct arena *a, const char *text, size_t len, char **ret, siz
 
 bool crypto_equal(const char *a, const char *b)
 {
-    /* Every byte of b is looked at, whatever a holds; a is re-read at its end rather than left early. */
+    /* Every byte of b is looked at, whatever a holds; a is re-read at its end rather than left
+     * early. */
     unsigned difference = 0;
     size_t i = 0;
     for (const char *p = b;; p++) {

@@ -11,32 +11,34 @@ void sha256_hex(const void *data, size_t len, char out[SHA256_HEX_SIZE]);
 struct sha256;
 struct sha256 *sha256_new(void);
 void sha256_update(struct sha256 *h, const void *data, size_t len);
-void sha256_final_hex(struct sha256 *h, char out[SHA256_HEX_SIZE]);  /* and frees */
+void sha256_final_hex(struct sha256 *h, char out[SHA256_HEX_SIZE]); /* and frees */
 
 char *base64_encode(struct arena *a, const void *data, size_t len);
-/* Standard alphabet, padding required, no white space. -ERROR_INVALID. The result is NUL-terminated beyond *ret_len. */
+/* Standard alphabet, padding required, no white space. -ERROR_INVALID. The result is NUL-terminated
+ * beyond *ret_len. */
 int base64_decode(struct arena *a, const char *text, size_t len, char **ret, size_t *ret_len);
 
-bool crypto_equal(const char *a, const char *b);                     /* constant time in the length of b */
+bool crypto_equal(const char *a, const char *b); /* constant time in the length of b */
 
 struct cert_request {
     const char *common_name;
-    const char *organization;      /* NULL: none */
-    const char *const *dns_names;  /* NULL-terminated; NULL: none */
+    const char *organization;     /* NULL: none */
+    const char *const *dns_names; /* NULL-terminated; NULL: none */
     const char *const *ip_addresses;
-    int64_t not_before_ns;         /* wall clock, ns since 1970 */
+    int64_t not_before_ns; /* wall clock, ns since 1970 */
     int64_t not_after_ns;
     bool is_ca;
-    bool client;                   /* extended key usage clientAuth instead of serverAuth */
+    bool client; /* extended key usage clientAuth instead of serverAuth */
 };
 
 struct key_pair {
-    char *cert_pem;                /* free both with key_pair_done() */
+    char *cert_pem; /* free both with key_pair_done() */
     char *key_pem;
 };
 
 /* An ECDSA P-256 key and a certificate signed by issuer (or by itself when issuer is NULL). */
-int cert_make(const struct cert_request *request, const struct key_pair *issuer, struct key_pair *ret, struct error **err);
+int cert_make(const struct cert_request *request, const struct key_pair *issuer,
+              struct key_pair *ret, struct error **err);
 void key_pair_done(struct key_pair *p);
 /* End of validity of the first certificate in pem. */
 int cert_not_after(const char *pem, int64_t *ret_ns, struct error **err);

@@ -1,7 +1,7 @@
 /* One request and its reply. See server_internal.h for the threads and the locks.
  *
- * libmicrohttpd would decode the path itself, and stop at an encoded NUL. It is told not to, and the request target is taken
- * as the client sent it: decoded here, once, refused when it cannot be. */
+ * libmicrohttpd would decode the path itself, and stop at an encoded NUL. It is told not to, and
+ * the request target is taken as the client sent it: decoded here, once, or refused. */
 #include <arpa/inet.h>
 #include <assert.h>
 #include <netinet/in.h>
@@ -15,8 +15,8 @@
 
 #define EXCHANGE_MAGIC 0x45584348u
 
-/* A body that is not much too large is read to its end: the client then sees the 413 instead of a reset connection, and the
- * connection stays usable. */
+/* A body that is not much too large is read to its end: the client then sees the 413 instead of a
+ * reset connection, and the connection stays usable. */
 #define DISCARD_MAX (8 * MIB)
 
 #define METHOD_MAX 24
@@ -71,7 +71,8 @@ void *exchange_on_request_line(void *cls, const char *uri, struct MHD_Connection
     if (!uri)
         uri = "";
     size_t len = strlen(uri);
-    /* One block: the exchange, the method, the raw target, the decoded path (never longer than the target). */
+    /* One block: the exchange, the method, the raw target, the decoded path (never longer than the
+     * target). */
     struct http_exchange *x = mem_alloc(sizeof *x + METHOD_MAX + 2 * (len + 1));
     *x = (struct http_exchange){
         .magic = EXCHANGE_MAGIC,
@@ -108,10 +109,12 @@ void *exchange_on_request_line(void *cls, const char *uri, struct MHD_Connection
     return x;
 }
 
-static enum MHD_Result answer(struct MHD_Connection *connection, int status, const char *text, bool close)
+static enum MHD_Result answer(struct MHD_Connection *connection, int status, const char *text,
+                              bool close)
 {
     struct MHD_Response *response =
-        MHD_create_response_from_buffer(strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
+        MHD_create_response_from_buffer(strlen(text), (void *)(uintptr_t)text,
+                                        MHD_RESPMEM_PERSISTENT);
     if (!response)
         return MHD_NO;
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/plain; charset=utf-8");
@@ -122,7 +125,8 @@ static enum MHD_Result answer(struct MHD_Connection *connection, int status, con
     return r;
 }
 
-static enum MHD_Result on_headers(struct http_exchange *x, struct MHD_Connection *connection, const char *method)
+static enum MHD_Result on_headers(struct http_exchange *x, struct MHD_Connection *connection,
+                                  const char *method)
 {
     x->seen = true;
     if (server_stage(x->server) != SERVER_RUNS)
@@ -132,13 +136,16 @@ static enum MHD_Result on_headers(struct http_exchange *x, struct MHD_Connection
         return answer(connection, 501, "unknown method\n", true);
     memcpy(x->method, method, method_size);
     if (x->path[0] == '\0')
-        return answer(connection, 400, "the request target is not a path, or has a bad percent escape\n", true);
+        return answer(connection, 400,
+                      "the request target is not a path, or has a bad percent escape\n", true);
 
-    const char *text = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    const char *text =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
     uint64_t length;
     if (text && str_to_uint64(text, &length) == 0 && length > x->body.max) {
         x->too_large = true;
-        bool waits = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_EXPECT) != NULL;
+        bool waits = MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
+                                                 MHD_HTTP_HEADER_EXPECT) != NULL;
         if (waits || length > DISCARD_MAX)
             return answer(connection, 413, "the body of the request is too large\n", true);
     }
@@ -205,7 +212,8 @@ static enum MHD_Result reply_or_sleep(struct http_exchange *x, struct MHD_Connec
         out = x->out;
     }
     if (!response)
-        return answer(connection, 503, "the server is shutting down\n", true); /* exchange_shut() replied */
+        return answer(connection, 503, "the server is shutting down\n",
+                      true); /* exchange_shut() replied */
     if (out)
         stream_out_attach(out, connection);
     enum MHD_Result r = MHD_queue_response(connection, (unsigned)x->status, response);
@@ -213,8 +221,10 @@ static enum MHD_Result reply_or_sleep(struct http_exchange *x, struct MHD_Connec
     return r;
 }
 
-enum MHD_Result exchange_on_request(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
-                                    const char *version, const char *upload_data, size_t *upload_data_size, void **con_cls)
+enum MHD_Result exchange_on_request(void *cls, struct MHD_Connection *connection, const char *url,
+                                    const char *method, const char *version,
+                                    const char *upload_data, size_t *upload_data_size,
+                                    void **con_cls)
 {
     struct http_exchange *x = exchange_of(*con_cls);
     if (!x->seen)
@@ -288,7 +298,8 @@ const char *http_raw_query(const struct http_exchange *x)
     return x->query;
 }
 
-/* Pairs that cannot be decoded are left out, as Go's url.ParseQuery does it for the servers that we stand in for. */
+/* Pairs that cannot be decoded are left out, as Go's url.ParseQuery does it for the servers that we
+ * stand in for. */
 static void parse_query(struct http_exchange *x)
 {
     struct pair **tail = &x->query_pairs;
@@ -328,10 +339,12 @@ const char *http_header(const struct http_exchange *cx, const char *name)
     for (struct pair *p = x->header_pairs; p; p = p->next)
         if (str_case_eq(p->name, name))
             return p->value;
-    /* Once the server has answered in our place, the connection moves on and its memory is not ours to read. */
+    /* Once the server has answered in our place, the connection moves on and its memory is not ours
+     * to read. */
     if (!x->connection || x->replied)
         return NULL;
-    struct pair *p = pair_new(name, MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name));
+    struct pair *p =
+        pair_new(name, MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name));
     p->next = x->header_pairs;
     x->header_pairs = p;
     return p->value;
@@ -346,7 +359,8 @@ const char *http_body(const struct http_exchange *x, size_t *ret_len)
 
 static void format_peer(struct http_exchange *x)
 {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     if (!info || !info->client_addr)
         return;
     const void *address = NULL;
@@ -377,8 +391,8 @@ void http_set_header(struct http_exchange *x, const char *name, const char *valu
     *tail = pair_new(name, value);
 }
 
-void exchange_give(struct http_exchange *x, int status, const char *content_type, struct MHD_Response *response,
-                   struct http_stream_out *out)
+void exchange_give(struct http_exchange *x, int status, const char *content_type,
+                   struct MHD_Response *response, struct http_stream_out *out)
 {
     if (!response) /* sizes are checked, so this is memory */
         abort();
@@ -412,10 +426,13 @@ void exchange_give(struct http_exchange *x, int status, const char *content_type
     exchange_unref(x);
 }
 
-void http_reply(struct http_exchange *x, int status, const char *content_type, const void *body, size_t len)
+void http_reply(struct http_exchange *x, int status, const char *content_type, const void *body,
+                size_t len)
 {
     exchange_give(x, status, content_type,
-                  MHD_create_response_from_buffer(len, (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY), NULL);
+                  MHD_create_response_from_buffer(len, (void *)(uintptr_t)body,
+                                                  MHD_RESPMEM_MUST_COPY),
+                  NULL);
 }
 
 void http_reply_text(struct http_exchange *x, int status, const char *text)
@@ -423,11 +440,12 @@ void http_reply_text(struct http_exchange *x, int status, const char *text)
     http_reply(x, status, "text/plain; charset=utf-8", text, strlen(text));
 }
 
-void http_reply_owned(struct http_exchange *x, int status, const char *content_type, const void *body, size_t len,
-                      void (*release)(void *ctx), void *release_ctx)
+void http_reply_owned(struct http_exchange *x, int status, const char *content_type,
+                      const void *body, size_t len, void (*release)(void *ctx), void *release_ctx)
 {
     exchange_give(x, status, content_type,
-                  MHD_create_response_from_buffer_with_free_callback_cls(len, (void *)(uintptr_t)body, release,
-                                                                         release_ctx),
+                  MHD_create_response_from_buffer_with_free_callback_cls(len,
+                                                                         (void *)(uintptr_t)body,
+                                                                         release, release_ctx),
                   NULL);
 }

@@ -1,12 +1,13 @@
 /* Notices clients that leave while their stream waits for something to send.
  *
- * libmicrohttpd does not look at the socket of a suspended connection, so a watch whose client is gone would be found by the
- * next write only, which may be hours away. One thread per server therefore waits for the hang-up of these sockets. A client
- * that closes just its sending half counts as gone, as in Go's net/http; one that vanished without a word is found by TCP
- * keep-alive (server.c).
+ * libmicrohttpd does not look at the socket of a suspended connection, so a watch whose client is
+ * gone would be found by the next write only, which may be hours away. One thread per server
+ * therefore waits for the hang-up of these sockets. A client that closes just its sending half
+ * counts as gone, as in Go's net/http; one that vanished without a word is found by TCP keep-alive
+ * (server.c).
  *
- * Events carry a slot number and its generation: an event that was fetched just before its stream was removed finds that the
- * slot has moved on. */
+ * Events carry a slot number and its generation: an event that was fetched just before its stream
+ * was removed finds that the slot has moved on. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,7 @@
 struct slot {
     struct http_stream_out *out; /* borrowed: removed before it dies; NULL: free */
     uint32_t generation;
-    int next_free;               /* -1: none */
+    int next_free; /* -1: none */
 };
 
 struct hangups {
@@ -74,7 +75,8 @@ int hangups_new(const char *name, struct hangups **ret, struct error **err)
     h->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     struct epoll_event event = { .events = EPOLLIN, .data.u64 = STOP_EVENT };
     int r = 0;
-    if (h->epoll_fd < 0 || h->stop_fd < 0 || epoll_ctl(h->epoll_fd, EPOLL_CTL_ADD, h->stop_fd, &event) < 0)
+    if (h->epoll_fd < 0 || h->stop_fd < 0 ||
+        epoll_ctl(h->epoll_fd, EPOLL_CTL_ADD, h->stop_fd, &event) < 0)
         r = error_set_errno(err, errno, "cannot make an epoll set");
     if (r == 0)
         r = thread_start(&h->thread, name, watch, h, err);

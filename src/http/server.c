@@ -43,7 +43,8 @@ union address {
     struct sockaddr_in6 v6;
 };
 
-static int parse_address(const char *text, uint16_t port, union address *ret, socklen_t *ret_len, struct error **err)
+static int parse_address(const char *text, uint16_t port, union address *ret, socklen_t *ret_len,
+                         struct error **err)
 {
     *ret = (union address){ 0 };
     if (inet_pton(AF_INET, text, &ret->v4.sin_addr) == 1) {
@@ -65,9 +66,11 @@ static int fail_to_listen(int errnum, const char *address, uint16_t port, struct
 {
     switch (errnum) {
     case EADDRINUSE:
-        return error_set(err, ERROR_CONFLICT, "port %u of %s is in use by another process", port, address);
+        return error_set(err, ERROR_CONFLICT, "port %u of %s is in use by another process", port,
+                         address);
     case EACCES:
-        return error_set(err, ERROR_FORBIDDEN, "port %u of %s needs privileges that this process does not have", port,
+        return error_set(err, ERROR_FORBIDDEN,
+                         "port %u of %s needs privileges that this process does not have", port,
                          address);
     case EADDRNOTAVAIL:
         return error_set(err, ERROR_INVALID, "%s is not an address of this machine", address);
@@ -77,7 +80,8 @@ static int fail_to_listen(int errnum, const char *address, uint16_t port, struct
 }
 
 /* A socket of our own rather than libmicrohttpd's, so that errors can say what is wrong. */
-static int listen_on(const char *text, uint16_t port, int *ret_fd, uint16_t *ret_port, struct error **err)
+static int listen_on(const char *text, uint16_t port, int *ret_fd, uint16_t *ret_port,
+                     struct error **err)
 {
     union address address;
     socklen_t len;
@@ -89,9 +93,11 @@ static int listen_on(const char *text, uint16_t port, int *ret_fd, uint16_t *ret
         return error_set_errno(err, errno, "cannot make a socket for %s", text);
     int one = 1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(fd, &address.any, len) < 0 || listen(fd, SOMAXCONN) < 0 || getsockname(fd, &address.any, &len) < 0)
+    if (bind(fd, &address.any, len) < 0 || listen(fd, SOMAXCONN) < 0 ||
+        getsockname(fd, &address.any, &len) < 0)
         return fail_to_listen(errno, text, port, err);
-    *ret_port = ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
+    *ret_port =
+        ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
     *ret_fd = fd;
     fd = -1;
     return 0;
@@ -110,11 +116,13 @@ static enum MHD_Result on_accept(void *cls, const struct sockaddr *address, sock
     return server_stage(cls) == SERVER_RUNS ? MHD_YES : MHD_NO;
 }
 
-static void on_connection(void *cls, struct MHD_Connection *connection, void **ctx, enum MHD_ConnectionNotificationCode code)
+static void on_connection(void *cls, struct MHD_Connection *connection, void **ctx,
+                          enum MHD_ConnectionNotificationCode code)
 {
     if (code != MHD_CONNECTION_NOTIFY_STARTED)
         return;
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     if (!info)
         return;
     int fd = info->connect_fd;
@@ -126,8 +134,8 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
-/* Only what it says during the start matters: that becomes the error. Later it reports on single connections, which the
- * logs of a server need not know. */
+/* Only what it says during the start matters: that becomes the error. Later it reports on single
+ * connections, which the logs of a server need not know. */
 static void on_library_log(void *cls, const char *fmt, va_list ap) ATTR_PRINTF(2, 0);
 static void on_library_log(void *cls, const char *fmt, va_list ap)
 {
@@ -141,7 +149,8 @@ static void on_library_log(void *cls, const char *fmt, va_list ap)
 
 /* ---- start --------------------------------------------------------------------------------------------------- */
 
-static int start_daemon(struct http_server *s, const struct http_server_options *options, int fd, struct error **err)
+static int start_daemon(struct http_server *s, const struct http_server_options *options, int fd,
+                        struct error **err)
 {
     struct MHD_OptionItem more[8];
     size_t n = 0;
@@ -153,9 +162,12 @@ static int start_daemon(struct http_server *s, const struct http_server_options 
         flags |= MHD_USE_IPv6;
     if (options->cert_pem) {
         flags |= MHD_USE_TLS;
-        more[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)options->cert_pem };
-        more[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)options->key_pem };
-        more[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)TLS_PRIORITIES };
+        more[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_CERT, 0,
+                                             (void *)(uintptr_t)options->cert_pem };
+        more[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_KEY, 0,
+                                             (void *)(uintptr_t)options->key_pem };
+        more[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_PRIORITIES, 0,
+                                             (void *)(uintptr_t)TLS_PRIORITIES };
     }
     more[n] = (struct MHD_OptionItem){ MHD_OPTION_END, 0, NULL };
 
@@ -183,8 +195,9 @@ static int start_daemon(struct http_server *s, const struct http_server_options 
     LOCK(&s->mutex); /* its threads may be logging already */
     if (!daemon) {
         size_t len = s->start_error ? strcspn(s->start_error, "\n") : 0;
-        return error_set(err, options->cert_pem ? ERROR_INVALID : ERROR_INTERNAL, "cannot serve on port %u of %s: %.*s",
-                         s->port, options->address, (int)len, len ? s->start_error : "");
+        return error_set(err, options->cert_pem ? ERROR_INVALID : ERROR_INTERNAL,
+                         "cannot serve on port %u of %s: %.*s", s->port, options->address, (int)len,
+                         len ? s->start_error : "");
     }
     s->daemon = daemon;
     return 0;
@@ -201,7 +214,8 @@ static void server_free(struct http_server *s)
     free(s);
 }
 
-int http_server_start(const struct http_server_options *options, struct http_server **ret, struct error **err)
+int http_server_start(const struct http_server_options *options, struct http_server **ret,
+                      struct error **err)
 {
     AUTO_FD fd = -1;
     uint16_t port = 0;
@@ -235,8 +249,9 @@ uint16_t http_server_port(const struct http_server *s)
 
 /* ---- stop ---------------------------------------------------------------------------------------------------- */
 
-/* libmicrohttpd aborts the process when a connection is still suspended as it stops. The stage is set before the exchanges
- * are gone through, and whoever suspends looks at it under the same lock: none is missed. */
+/* libmicrohttpd aborts the process when a connection is still suspended as it stops. The stage is
+ * set before the exchanges are gone through, and whoever suspends looks at it under the same lock:
+ * none is missed. */
 static void enter_stage(struct http_server *s, enum server_stage stage)
 {
     __atomic_store_n(&s->stage, (int)stage, __ATOMIC_RELEASE);

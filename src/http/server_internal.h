@@ -1,11 +1,12 @@
 /* What the files of the server share.
  *
- * Who runs what: libmicrohttpd's threads (two by default) own the connections, parse, call the handler and send. A reply or a
- * piece of a stream that comes from another thread is left in the exchange under its mutex, and the connection is resumed.
+ * Who runs what: libmicrohttpd's threads (two by default) own the connections, parse, call the
+ * handler and send. A reply or a piece of a stream that comes from another thread is left in the
+ * exchange under its mutex, and the connection is resumed.
  *
- * A connection that waits for such a reply is suspended. Suspending is allowed on its own thread only, and a reply may come
- * at any moment: both sides decide under the mutex of the exchange (or stream), so that a suspended connection is always
- * seen by who resumes it, and resumed once.
+ * A connection that waits for such a reply is suspended. Suspending is allowed on its own thread
+ * only, and a reply may come at any moment: both sides decide under the mutex of the exchange (or
+ * stream), so that a suspended connection is always seen by who resumes it, and resumed once.
  *
  * Order of locks: server, exchange, stream; then libmicrohttpd's own. */
 #pragma once
@@ -18,7 +19,7 @@
 
 enum server_stage {
     SERVER_RUNS,
-    SERVER_DRAINS, /* new requests get 503, streams end, replies that are under way may still come */
+    SERVER_DRAINS, /* new requests get 503, streams end, replies may still come */
     SERVER_ENDS,   /* nothing is suspended any more: what has no reply gets 503 */
 };
 
@@ -62,16 +63,16 @@ struct http_exchange {
     /* The request. */
     char *method;
     char *path;
-    const char *query;          /* raw */
-    struct pair *query_pairs;   /* decoded; made when first asked for */
-    struct pair *header_pairs;  /* copies of what was asked for, valid as long as the exchange */
+    const char *query;         /* raw */
+    struct pair *query_pairs;  /* decoded; made when first asked for */
+    struct pair *header_pairs; /* copies of what was asked for, valid as long as the exchange */
     struct buf body;
-    size_t discarded;           /* bytes of a body beyond the cap */
+    size_t discarded; /* bytes of a body beyond the cap */
     char peer[64];
-    bool seen;                  /* the request line and the headers were looked at */
+    bool seen; /* the request line and the headers were looked at */
     bool query_parsed;
     bool too_large;
-    bool handed;                /* the handler was called */
+    bool handed; /* the handler was called */
 
     /* The reply; under mutex. */
     struct pair *set_headers;
@@ -83,22 +84,25 @@ struct http_exchange {
 };
 
 void *exchange_on_request_line(void *cls, const char *uri, struct MHD_Connection *connection);
-enum MHD_Result exchange_on_request(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
-                                    const char *version, const char *upload_data, size_t *upload_data_size, void **con_cls);
+enum MHD_Result exchange_on_request(void *cls, struct MHD_Connection *connection, const char *url,
+                                    const char *method, const char *version,
+                                    const char *upload_data, size_t *upload_data_size,
+                                    void **con_cls);
 void exchange_on_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
                            enum MHD_RequestTerminationCode code);
 /* The server stops: ends its stream; with force, also answers 503 in the owner's place. */
 void exchange_shut(struct http_exchange *x, bool force);
 
 /* Hands the reply over and drops the owner's reference. */
-void exchange_give(struct http_exchange *x, int status, const char *content_type, struct MHD_Response *response,
-                   struct http_stream_out *out);
+void exchange_give(struct http_exchange *x, int status, const char *content_type,
+                   struct MHD_Response *response, struct http_stream_out *out);
 
 /* ---- stream_out.c ---- */
 
 /* On the connection's thread, before the first byte is asked for. */
 void stream_out_attach(struct http_stream_out *out, struct MHD_Connection *connection);
-/* On the connection's thread: the request is over. Tells the owner unless it ended the stream itself. */
+/* On the connection's thread: the request is over. Tells the owner unless it ended the stream
+ * itself. */
 void stream_out_detach(struct http_stream_out *out);
 /* The reply was not taken: the owner is told by the next write. */
 void stream_out_refuse(struct http_stream_out *out);
@@ -111,6 +115,7 @@ void stream_out_unref(struct http_stream_out *out);
 
 int hangups_new(const char *name, struct hangups **ret, struct error **err);
 void hangups_free(struct hangups *h);
-/* Returns a handle for hangups_remove(), or -1 when the socket cannot be watched: then the next write finds out. */
+/* Returns a handle for hangups_remove(), or -1 when the socket cannot be watched: then the next
+ * write finds out. */
 int hangups_add(struct hangups *h, int fd, struct http_stream_out *out);
 void hangups_remove(struct hangups *h, int handle, int fd);

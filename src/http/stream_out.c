@@ -1,5 +1,6 @@
-/* A reply of unknown length. Writers leave bytes in `pending`; the connection's thread fetches them when the socket has room,
- * and sleeps (suspended) when there are none. See server_internal.h for the threads and the locks. */
+/* A reply of unknown length. Writers leave bytes in `pending`; the connection's thread fetches them
+ * when the socket has room, and sleeps (suspended) when there are none. See server_internal.h for
+ * the threads and the locks. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,16 +22,16 @@ struct http_stream_out {
     size_t sent;
     size_t max_pending;
     bool suspended;
-    bool ended;                        /* by the owner: nothing more will be written */
-    bool cut;                          /* the client was too slow */
-    bool gone;                         /* the client has left */
-    bool detached;                     /* the request is over */
-    int hangup;                        /* of the connection's thread only */
+    bool ended;    /* by the owner: nothing more will be written */
+    bool cut;      /* the client was too slow */
+    bool gone;     /* the client has left */
+    bool detached; /* the request is over */
+    int hangup;    /* of the connection's thread only */
     int fd;
 
     void (*on_close)(void *ctx);
     void *ctx;
-    bool closing;                      /* on_close runs, on closing_thread */
+    bool closing; /* on_close runs, on closing_thread */
     pthread_t closing_thread;
     pthread_cond_t closed;
 };
@@ -90,8 +91,9 @@ static ssize_t fetch(void *cls, uint64_t position, char *buffer, size_t max)
     return 0;
 }
 
-struct http_stream_out *http_reply_stream(struct http_exchange *x, int status, const char *content_type,
-                                          size_t max_pending, void (*on_close)(void *ctx), void *ctx)
+struct http_stream_out *http_reply_stream(struct http_exchange *x, int status,
+                                          const char *content_type, size_t max_pending,
+                                          void (*on_close)(void *ctx), void *ctx)
 {
     struct http_stream_out *out = NEW0(struct http_stream_out);
     out->refs = 3;
@@ -104,7 +106,9 @@ struct http_stream_out *http_reply_stream(struct http_exchange *x, int status, c
     out->on_close = on_close;
     out->ctx = ctx;
     exchange_give(x, status, content_type,
-                  MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_SIZE, fetch, out, unref_by_response), out);
+                  MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_SIZE, fetch, out,
+                                                    unref_by_response),
+                  out);
     return out;
 }
 
@@ -114,7 +118,8 @@ void stream_out_attach(struct http_stream_out *out, struct MHD_Connection *conne
         LOCK(&out->mutex);
         out->connection = connection;
     }
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     if (info) {
         out->fd = info->connect_fd;
         out->hangup = hangups_add(out->server->hangups, out->fd, out);
@@ -137,7 +142,8 @@ void stream_out_detach(struct http_stream_out *out)
         out->closing = true;
         out->closing_thread = pthread_self();
     }
-    /* Outside of the lock, so that on_close may write and end. http_stream_end() on another thread waits for it. */
+    /* Outside of the lock, so that on_close may write and end. http_stream_end() on another thread
+     * waits for it. */
     out->on_close(out->ctx);
     LOCK(&out->mutex);
     out->closing = false;

@@ -31,7 +31,8 @@ int http_url_decode(const char *s, size_t len, bool plus, char *out)
         } else if (c == '+' && plus) {
             c = ' ';
         }
-        /* A NUL would end the string early, and what a check saw would not be what a file system sees. */
+        /* A NUL would end the string early, and what a check saw would not be what a file system
+         * sees. */
         if (c == '\0')
             return -ERROR_INVALID;
         out[n++] = c;

@@ -1,5 +1,5 @@
-/* The registry and its values. A label set is kept under its labels in written form: that is what a scrape prints, and
- * comparing it costs no more than comparing the values one by one. */
+/* The registry and its values. A label set is kept under its labels in written form: that is what a
+ * scrape prints, and comparing it costs no more than comparing the values one by one. */
 #include "metrics/metrics_internal.h"
 
 #include <assert.h>
@@ -27,16 +27,17 @@ static bool is_name(const char *s, bool colon)
     if (*s == '\0' || (*s >= '0' && *s <= '9'))
         return false;
     for (; *s; s++) {
-        bool ok = (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') || *s == '_' ||
-                  (colon && *s == ':');
+        bool ok = (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') ||
+                  (*s >= '0' && *s <= '9') || *s == '_' || (colon && *s == ':');
         if (!ok)
             return false;
     }
     return true;
 }
 
-static struct metric *family_new(enum metric_kind kind, const char *name, const char *help, const char *const *labels,
-                                 const double *bounds, size_t bound_count)
+static struct metric *family_new(enum metric_kind kind, const char *name, const char *help,
+                                 const char *const *labels, const double *bounds,
+                                 size_t bound_count)
 {
     assert(is_name(name, true));
     struct metric *m = NEW0(struct metric);
@@ -64,8 +65,8 @@ static struct metric *family_new(enum metric_kind kind, const char *name, const 
     return m;
 }
 
-static struct metric *family(enum metric_kind kind, const char *name, const char *help, const char *const *labels,
-                             const double *bounds, size_t bound_count)
+static struct metric *family(enum metric_kind kind, const char *name, const char *help,
+                             const char *const *labels, const double *bounds, size_t bound_count)
 {
     LOCK(&metric_registry.mutex);
     struct metric **p = &metric_registry.families;
@@ -91,8 +92,8 @@ struct metric *metric_gauge(const char *name, const char *help, const char *cons
     return family(METRIC_GAUGE, name, help, labels, NULL, 0);
 }
 
-struct metric *metric_histogram(const char *name, const char *help, const char *const *labels, const double *buckets,
-                                size_t bucket_count)
+struct metric *metric_histogram(const char *name, const char *help, const char *const *labels,
+                                const double *buckets, size_t bucket_count)
 {
     return family(METRIC_HISTOGRAM, name, help, labels, buckets, bucket_count);
 }
@@ -138,7 +139,8 @@ static void put_labels(struct buf *b, const struct metric *m, va_list values)
 
 static void count_dropped(void)
 {
-    metric_add(metric_counter("kaito_metrics_dropped_total", "Label sets that were dropped because their metric had too many.",
+    metric_add(metric_counter("kaito_metrics_dropped_total",
+                              "Label sets that were dropped because their metric had too many.",
                               NULL),
                1);
 }

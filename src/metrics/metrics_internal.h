@@ -10,9 +10,10 @@ enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
 /* One label set of a family. */
 struct series {
-    double value;      /* counters and gauges; histograms: the sum */
-    uint64_t count;    /* histograms: of all observations */
-    uint64_t buckets[]; /* histograms: not cumulative; those above the last bound are in count only */
+    double value;   /* counters and gauges; histograms: the sum */
+    uint64_t count; /* histograms: of all observations */
+    uint64_t
+        buckets[]; /* histograms: not cumulative; those above the last bound are in count only */
 };
 
 struct metric {

@@ -46,7 +46,8 @@ static double start_time(void)
     struct timespec boot, wall;
     clock_gettime(CLOCK_BOOTTIME, &boot);
     clock_gettime(CLOCK_REALTIME, &wall);
-    double booted = (double)(wall.tv_sec - boot.tv_sec) + (double)(wall.tv_nsec - boot.tv_nsec) / 1e9;
+    double booted =
+        (double)(wall.tv_sec - boot.tv_sec) + (double)(wall.tv_nsec - boot.tv_nsec) / 1e9;
     double start = booted + (double)ticks / (double)sysconf(_SC_CLK_TCK);
     return (double)(int64_t)(start * 100) / 100; /* a tick is 10 ms */
 }
@@ -61,10 +62,13 @@ static void collect(void *ctx)
 
 void metrics_register_process(void)
 {
-    metrics.memory = metric_gauge("process_resident_memory_bytes", "Resident memory size in bytes.", NULL);
-    metrics.cpu = metric_counter("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.", NULL);
+    metrics.memory =
+        metric_gauge("process_resident_memory_bytes", "Resident memory size in bytes.", NULL);
+    metrics.cpu = metric_counter("process_cpu_seconds_total",
+                                 "Total user and system CPU time spent in seconds.", NULL);
     metrics.fds = metric_gauge("process_open_fds", "Number of open file descriptors.", NULL);
-    metrics.start = metric_gauge("process_start_time_seconds", "Start time of the process since unix epoch in seconds.", NULL);
+    metrics.start = metric_gauge("process_start_time_seconds",
+                                 "Start time of the process since unix epoch in seconds.", NULL);
     metric_set(metrics.start, start_time());
     metrics_on_collect(collect, NULL);
 }

@@ -1,6 +1,6 @@
-/* The Prometheus text format, version 0.0.4: families by name, label sets by their text, so that two scrapes of the same
- * values are the same bytes. Numbers are written as Go's client library writes them, since dashboards match on the text of
- * `le`. */
+/* The Prometheus text format, version 0.0.4: families by name, label sets by their text, so that
+ * two scrapes of the same values are the same bytes. Numbers are written as Go's client library
+ * writes them, since dashboards match on the text of `le`. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 
 #define NUMBER_SIZE 64
 
-/* The fewest digits that give the same double again; with an exponent below 1e-4 and from 1e6 on. */
+/* The fewest digits that give the same double; with an exponent below 1e-4 and from 1e6 on. */
 static void put_number(struct buf *b, double v)
 {
     if (isnan(v)) {
@@ -49,7 +49,8 @@ static void put_help(struct buf *b, const char *help)
     }
 }
 
-static void put_sample(struct buf *b, const char *name, const char *suffix, const char *labels, double value)
+static void put_sample(struct buf *b, const char *name, const char *suffix, const char *labels,
+                       double value)
 {
     buf_puts(b, name);
     buf_puts(b, suffix);
@@ -60,7 +61,8 @@ static void put_sample(struct buf *b, const char *name, const char *suffix, cons
     buf_putc(b, '\n');
 }
 
-static void put_bucket(struct buf *b, const char *name, const char *labels, double bound, uint64_t count)
+static void put_bucket(struct buf *b, const char *name, const char *labels, double bound,
+                       uint64_t count)
 {
     buf_printf(b, "%s_bucket{%s%sle=\"", name, labels, *labels ? "," : "");
     put_number(b, bound);
@@ -69,7 +71,8 @@ static void put_bucket(struct buf *b, const char *name, const char *labels, doub
     buf_putc(b, '\n');
 }
 
-static void put_histogram(struct buf *b, const struct metric *m, const char *labels, const struct series *s)
+static void put_histogram(struct buf *b, const struct metric *m, const char *labels,
+                          const struct series *s)
 {
     uint64_t cumulative = 0;
     for (size_t i = 0; i < m->bound_count; i++) {
@@ -119,8 +122,8 @@ static struct collector *collector_after(struct collector *c)
 
 void metrics_write(struct buf *out)
 {
-    /* One scrape at a time, so that collectors need no locks of their own; without the registry's lock, since they may
-     * register what they find. None is ever removed. */
+    /* One scrape at a time, so that collectors need no locks of their own; without the registry's
+     * lock, since they may register what they find. None is ever removed. */
     static pthread_mutex_t scrape = PTHREAD_MUTEX_INITIALIZER;
     LOCK(&scrape);
     for (struct collector *c = collector_after(NULL); c; c = collector_after(c))

@@ -1,4 +1,5 @@
-/* A request target as a client may send it, up to the decoded path and query; and what else of http/ decodes text. */
+/* A request target as a client may send it, up to the decoded path and query; and what else of
+ * http/ decodes text. */
 #include "base/mem.h"
 #include "fuzz.h"
 #include "http/crypto.h"

@@ -1,4 +1,5 @@
-/* What the HTTP tests share: a server that answers by path, and a raw one that sends whatever bytes it is told to. */
+/* What the HTTP tests share: a server that answers by path, and a raw one that sends whatever bytes
+ * it is told to. */
 #pragma once
 
 #include <arpa/inet.h>
@@ -39,14 +40,15 @@ static inline struct http_client *test_client(void)
     return c;
 }
 
-static inline const char *test_url(char out[URL_SIZE], const char *scheme, uint16_t port, const char *path)
+static inline const char *test_url(char out[URL_SIZE], const char *scheme, uint16_t port,
+                                   const char *path)
 {
     snprintf(out, URL_SIZE, "%s://127.0.0.1:%u%s", scheme, port, path);
     return out;
 }
 
-static inline int test_get(struct http_client *c, uint16_t port, const char *path, struct http_response *ret,
-                           struct error **err)
+static inline int test_get(struct http_client *c, uint16_t port, const char *path,
+                           struct http_response *ret, struct error **err)
 {
     char url[URL_SIZE];
     struct http_request request = { .url = test_url(url, "http", port, path) };
@@ -60,7 +62,10 @@ struct test_event {
     pthread_cond_t cond;
     int count;
 };
-#define TEST_EVENT_INIT { .mutex = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER }
+#define TEST_EVENT_INIT                                                                            \
+    {                                                                                              \
+        .mutex = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER                       \
+    }
 
 static inline void test_event_raise(struct test_event *e)
 {
@@ -93,11 +98,11 @@ struct raw_server {
     int fd;
     uint16_t port;
     pthread_t thread;
-    const char *reply;       /* sent for each request, as it is; NULL: nothing */
-    bool keep_open;          /* wait for the next request after the reply; else close */
-    unsigned hold_ms;        /* before closing, unless the client closes first */
-    int connections;         /* atomic */
-    char request[8192];      /* the last request's head */
+    const char *reply;  /* sent for each request, as it is; NULL: nothing */
+    bool keep_open;     /* wait for the next request after the reply; else close */
+    unsigned hold_ms;   /* before closing, unless the client closes first */
+    int connections;    /* atomic */
+    char request[8192]; /* the last request's head */
 };
 
 static inline bool raw_read_head(int fd, char *out, size_t size)
@@ -161,7 +166,9 @@ static inline void raw_stop(struct raw_server *s)
 static inline int raw_connect(uint16_t port)
 {
     int fd = socket(AF_INET, SOCK_STREAM, 0);
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in a = { .sin_family = AF_INET,
+                             .sin_port = htons(port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
     struct timeval limit = { .tv_sec = 5 };
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);

@@ -8,9 +8,11 @@ static void echo(struct http_exchange *x, void *ctx)
     const char *body = http_body(x, &len);
     if (STREQ(path, "/echo")) {
         http_set_header(x, "X-Method", http_method(x));
-        http_set_header(x, "X-Type", http_header(x, "content-type") ? http_header(x, "content-type") : "none");
+        http_set_header(x, "X-Type",
+                        http_header(x, "content-type") ? http_header(x, "content-type") : "none");
         http_set_header(x, "X-Agent", http_header(x, "User-Agent"));
-        http_set_header(x, "X-Probe", http_header(x, "x-probe") ? http_header(x, "x-probe") : "none");
+        http_set_header(x, "X-Probe",
+                        http_header(x, "x-probe") ? http_header(x, "x-probe") : "none");
         http_reply(x, 200, "application/octet-stream", body, len);
     } else if (STREQ(path, "/big")) {
         AUTO_FREE char *big = mem_zalloc(100000);
@@ -22,7 +24,8 @@ static void echo(struct http_exchange *x, void *ctx)
         test_sleep_ms(20);
         http_reply_text(x, 200, "slow");
     } else if (STREQ(path, "/auth")) {
-        http_reply_text(x, 200, http_header(x, "Authorization") ? http_header(x, "Authorization") : "none");
+        http_reply_text(x, 200,
+                        http_header(x, "Authorization") ? http_header(x, "Authorization") : "none");
     } else {
         http_reply_text(x, 404, "nothing here");
     }
@@ -30,7 +33,9 @@ static void echo(struct http_exchange *x, void *ctx)
 
 static struct http_server *start_echo(void)
 {
-    struct http_server_options options = { .name = "echo", .address = "127.0.0.1", .handler = echo };
+    struct http_server_options options = { .name = "echo",
+                                           .address = "127.0.0.1",
+                                           .handler = echo };
     struct http_server *s = NULL;
     assert_int_equal(http_server_start(&options, &s, NULL), 0);
     return s;
@@ -62,7 +67,8 @@ static void sends_methods_bodies_and_headers(void **state)
     test_url(url, "http", http_server_port(s), "/echo");
     for (size_t i = 0; i < COUNT_OF(methods) * 2; i++) {
         const char *body = i % 2 ? "{\"a\":1}" : "";
-        struct http_header headers[] = { { "Content-Type", "application/json" }, { "X-Probe", "a: b" } };
+        struct http_header headers[] = { { "Content-Type", "application/json" },
+                                         { "X-Probe", "a: b" } };
         struct http_request request = {
             .method = methods[i / 2],
             .url = url,
@@ -75,7 +81,8 @@ static void sends_methods_bodies_and_headers(void **state)
         assert_int_equal(http_call(c, &request, &r, NULL), 0);
         assert_int_equal(r.status, 200);
         assert_string_equal(http_response_header(&r, "x-method"), methods[i / 2]);
-        assert_string_equal(http_response_header(&r, "x-type"), i % 2 ? "application/json" : "none");
+        assert_string_equal(http_response_header(&r, "x-type"),
+                            i % 2 ? "application/json" : "none");
         assert_string_equal(http_response_header(&r, "x-agent"), "kaito-test");
         assert_string_equal(http_response_header(&r, "x-probe"), i % 2 ? "a: b" : "none");
         assert_string_equal(buf_str(&r.body), body);
@@ -164,7 +171,8 @@ static void caps_the_response(void **state)
 
 static void keeps_connections(void **state)
 {
-    struct raw_server s = { .reply = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", .keep_open = true };
+    struct raw_server s = { .reply = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+                            .keep_open = true };
     raw_start(&s);
     struct http_client *c = test_client();
     for (int i = 0; i < 20; i++) {
@@ -180,7 +188,9 @@ static void keeps_connections(void **state)
 
 static void survives_connections_that_went_stale(void **state)
 {
-    struct raw_server s = { .reply = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi" }; /* and closes without a word */
+    struct raw_server s = {
+        .reply = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+    }; /* and closes without a word */
     raw_start(&s);
     struct http_client *c = test_client();
     for (int i = 0; i < 20; i++) {
@@ -212,7 +222,8 @@ static void names_who_refused(void **state)
         .proxy = test_url(proxy, "http", s.port, ""),
     };
     request.url = "http://198.51.100.1:80/";
-    assert_error(http_call(c, &request, &r, &err), err, ERROR_UNAVAILABLE, "through the proxy: Failed to connect to 127.0.0.1");
+    assert_error(http_call(c, &request, &r, &err), err, ERROR_UNAVAILABLE,
+                 "through the proxy: Failed to connect to 127.0.0.1");
     http_client_free(c);
     raw_stop(&live);
 }
@@ -251,7 +262,8 @@ static void says_how_a_response_broke(void **state)
         const char *text;
     } cases[] = {
         { "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfour", "was cut off after 4 bytes" },
-        { "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n", "was cut off after 5 bytes" },
+        { "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n",
+          "was cut off after 5 bytes" },
         { NULL, "closed the connection without an answer" },
         { "SSH-2.0-OpenSSH_9.2\r\n", "HTTP/0.9" },
         { "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", "was lost: Illegal" },
@@ -289,19 +301,23 @@ static void caps_headers(void **state)
 static void gives_up_in_time(void **state)
 {
     struct raw_server silent = { .hold_ms = 5000 };
-    struct raw_server slow = { .reply = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfour", .hold_ms = 5000 };
+    struct raw_server slow = { .reply = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfour",
+                               .hold_ms = 5000 };
     raw_start(&silent);
     raw_start(&slow);
     struct http_client *c = test_client();
     char url[URL_SIZE];
-    struct http_request request = { .url = test_url(url, "http", silent.port, "/"), .timeout_ms = 150 };
+    struct http_request request = { .url = test_url(url, "http", silent.port, "/"),
+                                    .timeout_ms = 150 };
     struct http_response r = HTTP_RESPONSE_INIT;
     struct error *err = NULL;
     int64_t start = test_now_ms();
-    assert_error(http_call(c, &request, &r, &err), err, ERROR_TIMEOUT, "no response from 127.0.0.1");
+    assert_error(http_call(c, &request, &r, &err), err, ERROR_TIMEOUT,
+                 "no response from 127.0.0.1");
     assert_in_range(test_now_ms() - start, 140, 2000);
     request.url = test_url(url, "http", slow.port, "/");
-    assert_error(http_call(c, &request, &r, &err), err, ERROR_TIMEOUT, "not complete after 150 ms (4 bytes so far)");
+    assert_error(http_call(c, &request, &r, &err), err, ERROR_TIMEOUT,
+                 "not complete after 150 ms (4 bytes so far)");
     /* An address of the documentation block: packets to it are lost or refused at once. */
     request.url = "http://192.0.2.1:9/";
     request.proxy = "";
@@ -354,7 +370,10 @@ static void follows_redirects_when_told(void **state)
     request.url = test_url(url, "http", http_server_port(s), "/redirect?to=file:///etc/passwd");
     assert_error(http_call(c, &request, &r, &err), err, ERROR_UNAVAILABLE, "not supported");
 
-    struct raw_server loop = { .reply = "HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n", .keep_open = true };
+    struct raw_server loop = {
+        .reply = "HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n",
+        .keep_open = true
+    };
     raw_start(&loop);
     request.url = test_url(url, "http", loop.port, "/");
     assert_error(http_call(c, &request, &r, &err), err, ERROR_UNAVAILABLE, "redirects too often");
@@ -377,8 +396,8 @@ static void *call_many(void *arg)
     struct crowd *crowd = arg;
     for (int i = 0; i < 200 / 16 + 1; i++) {
         struct http_response r = HTTP_RESPONSE_INIT;
-        if (test_get(crowd->client, crowd->port, i % 4 ? "/big" : "/slow", &r, NULL) < 0 || r.status != 200 ||
-            r.body.len != (i % 4 ? 100000u : 4u))
+        if (test_get(crowd->client, crowd->port, i % 4 ? "/big" : "/slow", &r, NULL) < 0 ||
+            r.status != 200 || r.body.len != (i % 4 ? 100000u : 4u))
             __atomic_add_fetch(&crowd->failures, 1, __ATOMIC_SEQ_CST);
         http_response_done(&r);
     }
@@ -429,8 +448,9 @@ static void free_cancels_calls(void **state)
     raw_stop(&s);
 }
 
-UNIT_TESTS(TEST(any_status_is_a_success), TEST(sends_methods_bodies_and_headers), TEST(sends_large_bodies),
-           TEST(refuses_bad_requests), TEST(caps_the_response), TEST(keeps_connections),
-           TEST(survives_connections_that_went_stale), TEST(names_who_refused), TEST(uses_a_proxy),
-           TEST(says_how_a_response_broke), TEST(caps_headers), TEST(gives_up_in_time),
-           TEST(follows_redirects_when_told), TEST(serves_many_threads), TEST(free_cancels_calls))
+UNIT_TESTS(TEST(any_status_is_a_success), TEST(sends_methods_bodies_and_headers),
+           TEST(sends_large_bodies), TEST(refuses_bad_requests), TEST(caps_the_response),
+           TEST(keeps_connections), TEST(survives_connections_that_went_stale),
+           TEST(names_who_refused), TEST(uses_a_proxy), TEST(says_how_a_response_broke),
+           TEST(caps_headers), TEST(gives_up_in_time), TEST(follows_redirects_when_told),
+           TEST(serves_many_threads), TEST(free_cancels_calls))

@@ -9,7 +9,7 @@ struct watcher {
     char type[64];
     enum error_code code;
     char message[256];
-    size_t refuse_after;          /* bytes; 0: never */
+    size_t refuse_after; /* bytes; 0: never */
     struct test_event responses, chunks, ends;
 };
 
@@ -74,7 +74,8 @@ static bool wait_text(struct watcher *w, const char *text)
     return false;
 }
 
-static struct http_stream *open_stream(struct http_client *c, struct http_request *request, struct watcher *w)
+static struct http_stream *open_stream(struct http_client *c, struct http_request *request,
+                                       struct watcher *w)
 {
     struct http_stream_handler handler = { on_response, on_data, on_end, w };
     struct http_stream *s = NULL;
@@ -107,7 +108,9 @@ static void serve(struct http_exchange *x, void *ctx)
 static void source_start(struct source *s)
 {
     *s = (struct source){ .opened = TEST_EVENT_INIT, .closed = TEST_EVENT_INIT };
-    struct http_server_options options = { .name = "source", .address = "127.0.0.1", .handler = serve, .ctx = s };
+    struct http_server_options options = {
+        .name = "source", .address = "127.0.0.1", .handler = serve, .ctx = s
+    };
     assert_int_equal(http_server_start(&options, &s->server, NULL), 0);
 }
 
@@ -164,7 +167,8 @@ static void close_ends_an_open_stream(void **state)
     struct watcher w;
     watcher_init(&w);
     char url[URL_SIZE];
-    struct http_request request = { .url = test_url(url, "http", http_server_port(source.server), "/") };
+    struct http_request request = { .url = test_url(url, "http", http_server_port(source.server),
+                                                    "/") };
     struct http_stream *s = open_stream(c, &request, &w);
     assert_true(test_event_wait(&w.responses, 1, 2000));
     http_stream_close(s);
@@ -240,7 +244,8 @@ static void the_handler_may_refuse_more(void **state)
     watcher_init(&w);
     w.refuse_after = 1;
     char url[URL_SIZE];
-    struct http_request request = { .url = test_url(url, "http", http_server_port(source.server), "/") };
+    struct http_request request = { .url = test_url(url, "http", http_server_port(source.server),
+                                                    "/") };
     struct http_stream *s = open_stream(c, &request, &w);
     assert_true(test_event_wait(&source.opened, 1, 2000));
     http_stream_write(source.out, "x", 1);
@@ -300,7 +305,8 @@ static void errors_come_through_on_end(void **state)
         const char *message;
         int responses;
     } cases[] = {
-        { "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "cut off after 3 bytes", 1 },
+        { "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+          "cut off after 3 bytes", 1 },
         { NULL, "closed the connection without an answer", 0 },
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
@@ -325,19 +331,23 @@ static void errors_come_through_on_end(void **state)
 
 static void redirects_are_not_shown(void **state)
 {
-    struct raw_server target = { .reply = "HTTP/1.1 200 OK\r\nContent-Type: t\r\nContent-Length: 4\r\n\r\ndata" };
+    struct raw_server target = {
+        .reply = "HTTP/1.1 200 OK\r\nContent-Type: t\r\nContent-Length: 4\r\n\r\ndata"
+    };
     raw_start(&target);
     char reply[256];
-    snprintf(reply, sizeof reply,
-             "HTTP/1.1 302 Found\r\nContent-Type: x\r\nLocation: http://127.0.0.1:%u/\r\nContent-Length: 3\r\n\r\nbad",
-             target.port);
+    snprintf(
+        reply, sizeof reply,
+        "HTTP/1.1 302 Found\r\nContent-Type: x\r\nLocation: http://127.0.0.1:%u/\r\nContent-Length: 3\r\n\r\nbad",
+        target.port);
     struct raw_server first = { .reply = reply };
     raw_start(&first);
     struct http_client *c = test_client();
     struct watcher w;
     watcher_init(&w);
     char url[URL_SIZE];
-    struct http_request request = { .url = test_url(url, "http", first.port, "/"), .follow_redirects = true };
+    struct http_request request = { .url = test_url(url, "http", first.port, "/"),
+                                    .follow_redirects = true };
     struct http_stream *s = open_stream(c, &request, &w);
     assert_true(wait_text(&w, "data"));
     assert_true(test_event_wait(&w.ends, 1, 2000));
@@ -359,7 +369,8 @@ static void streams_outlive_the_client(void **state)
     struct watcher w;
     watcher_init(&w);
     char url[URL_SIZE];
-    struct http_request request = { .url = test_url(url, "http", http_server_port(source.server), "/") };
+    struct http_request request = { .url = test_url(url, "http", http_server_port(source.server),
+                                                    "/") };
     struct http_stream *s = open_stream(c, &request, &w);
     assert_true(test_event_wait(&w.responses, 1, 2000));
     http_client_free(c);
@@ -379,7 +390,8 @@ static void refuses_bad_urls_at_once(void **state)
     struct http_stream *s = NULL;
     struct error *err = NULL;
     struct http_request request = { .url = "gopher://x" };
-    assert_error(http_stream_open(c, &request, &handler, &s, &err), err, ERROR_INVALID, "neither http nor https");
+    assert_error(http_stream_open(c, &request, &handler, &s, &err), err, ERROR_INVALID,
+                 "neither http nor https");
     assert_null(s);
     http_client_free(c);
 }
@@ -424,7 +436,9 @@ static void *open_and_close(void *arg)
 
 static void many_threads_open_and_close(void **state)
 {
-    struct http_server_options options = { .name = "chatter", .address = "127.0.0.1", .handler = chatter };
+    struct http_server_options options = { .name = "chatter",
+                                           .address = "127.0.0.1",
+                                           .handler = chatter };
     struct http_server *server = NULL;
     assert_int_equal(http_server_start(&options, &server, NULL), 0);
     struct churn churn = { .client = test_client(), .port = http_server_port(server) };
@@ -437,7 +451,9 @@ static void many_threads_open_and_close(void **state)
     http_server_stop(server, 0);
 }
 
-UNIT_TESTS(TEST(delivers_what_is_written_at_once), TEST(close_ends_an_open_stream), TEST(idle_streams_time_out),
-           TEST(whole_streams_may_have_a_limit), TEST(the_handler_may_refuse_more), TEST(a_paused_stream_reads_nothing),
-           TEST(errors_come_through_on_end), TEST(redirects_are_not_shown), TEST(streams_outlive_the_client),
-           TEST(refuses_bad_urls_at_once), TEST(many_threads_open_and_close))
+UNIT_TESTS(TEST(delivers_what_is_written_at_once), TEST(close_ends_an_open_stream),
+           TEST(idle_streams_time_out), TEST(whole_streams_may_have_a_limit),
+           TEST(the_handler_may_refuse_more), TEST(a_paused_stream_reads_nothing),
+           TEST(errors_come_through_on_end), TEST(redirects_are_not_shown),
+           TEST(streams_outlive_the_client), TEST(refuses_bad_urls_at_once),
+           TEST(many_threads_open_and_close))

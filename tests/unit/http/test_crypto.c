@@ -31,8 +31,13 @@ static void hashes_the_standard_vectors(void **state)
 
 /* RFC 4648, section 10. */
 static const char *const base64_vectors[][2] = {
-    { "", "" },           { "f", "Zg==" },         { "fo", "Zm8=" },         { "foo", "Zm9v" },
-    { "foob", "Zm9vYg==" }, { "fooba", "Zm9vYmE=" }, { "foobar", "Zm9vYmFy" },
+    { "", "" },
+    { "f", "Zg==" },
+    { "fo", "Zm8=" },
+    { "foo", "Zm9v" },
+    { "foob", "Zm9vYg==" },
+    { "fooba", "Zm9vYmE=" },
+    { "foobar", "Zm9vYmFy" },
 };
 
 static void base64_both_ways(void **state)
@@ -60,7 +65,8 @@ static void base64_both_ways(void **state)
 
 static void base64_refuses(void **state)
 {
-    static const char *const bad[] = { "Z", "Zg=", "Zg", "Zg==\n", " Zg==", "Z===", "====", "Zm9v=g==", "Zm-_", "Zg==Zg==" };
+    static const char *const bad[] = { "Z",    "Zg=",  "Zg",       "Zg==\n", " Zg==",
+                                       "Z===", "====", "Zm9v=g==", "Zm-_",   "Zg==Zg==" };
     AUTO_ARENA a = arena_new();
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         char *out;
@@ -109,7 +115,8 @@ static void makes_a_ca(void **state)
     X509 *cert = parse(ca.cert_pem);
     assert_int_equal(X509_check_ca(cert), 1);
     assert_int_equal(X509_verify(cert, X509_get0_pubkey(cert)), 1);
-    assert_int_equal(X509_get_key_usage(cert), KU_DIGITAL_SIGNATURE | KU_KEY_CERT_SIGN | KU_CRL_SIGN);
+    assert_int_equal(X509_get_key_usage(cert),
+                     KU_DIGITAL_SIGNATURE | KU_KEY_CERT_SIGN | KU_CRL_SIGN);
     assert_int_equal(ASN1_STRING_length(X509_get0_serialNumber(cert)), 16);
     assert_non_null(strstr(ca.key_pem, "BEGIN PRIVATE KEY"));
     X509_free(cert);
@@ -158,7 +165,9 @@ static void signs_leaves(void **state)
     assert_int_equal(cert_make(&request, &ca, &client, NULL), 0);
     X509 *client_cert = parse(client.cert_pem);
     assert_int_equal(X509_get_extended_key_usage(client_cert), XKU_SSL_CLIENT);
-    assert_int_not_equal(ASN1_INTEGER_cmp(X509_get0_serialNumber(cert), X509_get0_serialNumber(client_cert)), 0);
+    assert_int_not_equal(ASN1_INTEGER_cmp(X509_get0_serialNumber(cert),
+                                          X509_get0_serialNumber(client_cert)),
+                         0);
 
     X509_free(client_cert);
     X509_free(cert);
@@ -173,14 +182,19 @@ static void says_what_is_wrong(void **state)
     struct error *err = NULL;
     struct key_pair ca = make_ca(), other = make_ca(), out = { 0 };
     const char *ip[] = { "300.1.1.1", NULL };
-    struct cert_request request = { .common_name = "x", .ip_addresses = ip, .not_after_ns = YEAR_2026_NS };
-    assert_error(cert_make(&request, &ca, &out, &err), err, ERROR_INVALID, "300.1.1.1 is not an IP address");
+    struct cert_request request = { .common_name = "x",
+                                    .ip_addresses = ip,
+                                    .not_after_ns = YEAR_2026_NS };
+    assert_error(cert_make(&request, &ca, &out, &err), err, ERROR_INVALID,
+                 "300.1.1.1 is not an IP address");
 
     request.ip_addresses = NULL;
     struct key_pair mixed = { ca.cert_pem, other.key_pem };
-    assert_error(cert_make(&request, &mixed, &out, &err), err, ERROR_INVALID, "key and certificate of the issuer");
+    assert_error(cert_make(&request, &mixed, &out, &err), err, ERROR_INVALID,
+                 "key and certificate of the issuer");
     struct key_pair broken = { (char *)(uintptr_t) "no PEM", other.key_pem };
-    assert_error(cert_make(&request, &broken, &out, &err), err, ERROR_INVALID, "certificate of the issuer");
+    assert_error(cert_make(&request, &broken, &out, &err), err, ERROR_INVALID,
+                 "certificate of the issuer");
     assert_null(out.cert_pem);
 
     int64_t end;
@@ -189,5 +203,6 @@ static void says_what_is_wrong(void **state)
     key_pair_done(&other);
 }
 
-UNIT_TESTS(TEST(hashes_the_standard_vectors), TEST(base64_both_ways), TEST(base64_refuses), TEST(compares_whole_strings),
-           TEST(makes_a_ca), TEST(signs_leaves), TEST(says_what_is_wrong))
+UNIT_TESTS(TEST(hashes_the_standard_vectors), TEST(base64_both_ways), TEST(base64_refuses),
+           TEST(compares_whole_strings), TEST(makes_a_ca), TEST(signs_leaves),
+           TEST(says_what_is_wrong))

@@ -7,7 +7,7 @@
 struct desk {
     struct http_server *server;
     struct http_exchange *kept[256];
-    int kept_count;             /* atomic */
+    int kept_count; /* atomic */
     struct test_event arrived, released;
 };
 
@@ -35,7 +35,8 @@ static void handle(struct http_exchange *x, void *ctx)
     } else {
         AUTO_BUF text = BUF_INIT(1 * MIB);
         const char *a = http_query(x, "a");
-        buf_printf(&text, "%s|%s|%s|%s|%zu|%s", http_method(x), path, http_raw_query(x), a ? a : "NULL", len, http_peer(x));
+        buf_printf(&text, "%s|%s|%s|%s|%zu|%s", http_method(x), path, http_raw_query(x),
+                   a ? a : "NULL", len, http_peer(x));
         if (len > 0 && len < 100)
             buf_printf(&text, "|%s", body);
         http_reply(x, 200, "text/plain", text.data, text.len);
@@ -65,7 +66,8 @@ static void desk_close(void)
     http_server_stop(desk.server, 0);
 }
 
-/* Sends the text on a new connection and compares what comes back until the server closes it, or until `part`. */
+/* Sends the text on a new connection and compares what comes back until the server closes it, or
+ * until `part`. */
 static void expect(uint16_t port, const char *request, const char *part)
 {
     char out[OUT_SIZE];
@@ -81,17 +83,22 @@ static void expect(uint16_t port, const char *request, const char *part)
 static void shows_the_request(void **state)
 {
     uint16_t port = desk_open();
-    expect(port, "GET /a/b%20c?a=1%2B2+3&b HTTP/1.1\r\n" HOST "\r\n", "GET|/a/b c|a=1%2B2+3&b|1+2 3|0|127.0.0.1");
+    expect(port, "GET /a/b%20c?a=1%2B2+3&b HTTP/1.1\r\n" HOST "\r\n",
+           "GET|/a/b c|a=1%2B2+3&b|1+2 3|0|127.0.0.1");
     expect(port, "GET / HTTP/1.1\r\n" HOST "\r\n", "GET|/||NULL|0|127.0.0.1");
     expect(port, "GET /p%2Fq HTTP/1.1\r\n" HOST "\r\n", "GET|/p/q||NULL|");
     expect(port, "GET /%2541+b HTTP/1.1\r\n" HOST "\r\n", "GET|/%41+b||NULL|");
     expect(port, "GET /x?b=1&&a&a=2 HTTP/1.1\r\n" HOST "\r\n", "GET|/x|b=1&&a&a=2||");
     expect(port, "GET /x?a=%zz&a=2 HTTP/1.1\r\n" HOST "\r\n", "GET|/x|a=%zz&a=2|2|");
     expect(port, "GET http://other:80/abs?a=1 HTTP/1.1\r\n" HOST "\r\n", "GET|/abs|a=1|1|");
-    expect(port, "POST /x HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nhello", "POST|/x||NULL|5|127.0.0.1|hello");
-    expect(port, "POST /x HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+    expect(port, "POST /x HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nhello",
+           "POST|/x||NULL|5|127.0.0.1|hello");
+    expect(port,
+           "POST /x HTTP/1.1\r\n" HOST
+           "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
            "POST|/x||NULL|5|127.0.0.1|abcde");
-    expect(port, "PATCH /x HTTP/1.0\r\nContent-Length: 2\r\n\r\nhi", "PATCH|/x||NULL|2|127.0.0.1|hi");
+    expect(port, "PATCH /x HTTP/1.0\r\nContent-Length: 2\r\n\r\nhi",
+           "PATCH|/x||NULL|2|127.0.0.1|hi");
     desk_close();
 }
 
@@ -104,6 +111,31 @@ static void refuses_bad_targets(void **state)
     expect(port, "CONNECT x:80 HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 400 ");
     expect(port, "GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 400 "); /* no Host */
     expect(port, "ABCDEFGHIJKLMNOPQRSTUVWXYZ / HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 501 ");
+    desk_close();
+}
+
+static void takes_long_targets_and_headers(void **state)
+{
+    uint16_t port = desk_open();
+    AUTO_BUF request = BUF_INIT(1 * MIB);
+    buf_puts(&request, "GET /x?a=");
+    for (int i = 0; i < 6000; i++)
+        buf_putc(&request, 'q');
+    buf_puts(&request, " HTTP/1.1\r\n" HOST "Authorization: Bearer ");
+    for (int i = 0; i < 6000; i++)
+        buf_putc(&request, 'h');
+    buf_puts(&request, "\r\n\r\n");
+    expect(port, buf_str(&request), "qqqq|0|127.0.0.1");
+    buf_clear(&request);
+    buf_puts(&request, "GET /");
+    for (int i = 0; i < 100000; i++)
+        buf_putc(&request, 'x');
+    int fd = raw_connect(port);
+    send(fd, request.data, request.len, MSG_NOSIGNAL);
+    char out[OUT_SIZE];
+    raw_read_all(fd, out, sizeof out); /* refused or reset, but not served */
+    assert_null(strstr(out, " 200 "));
+    close(fd);
     desk_close();
 }
 
@@ -129,7 +161,8 @@ static void keeps_or_closes_the_connection(void **state)
     raw_send(fd, "GET /1 HTTP/1.1\r\n" HOST "\r\n");
     assert_true(raw_expect(fd, out, sizeof out, "GET|/1|"));
     /* Two at once, and a third that is the last. */
-    raw_send(fd, "GET /2 HTTP/1.1\r\n" HOST "\r\nGET /nothing HTTP/1.1\r\n" HOST "\r\nGET /close HTTP/1.1\r\n" HOST "\r\n");
+    raw_send(fd, "GET /2 HTTP/1.1\r\n" HOST "\r\nGET /nothing HTTP/1.1\r\n" HOST
+                 "\r\nGET /close HTTP/1.1\r\n" HOST "\r\n");
     raw_read_all(fd, out, sizeof out);
     assert_non_null(strstr(out, "GET|/2|"));
     assert_non_null(strstr(out, "HTTP/1.1 204 No Content\r\n"));
@@ -157,7 +190,8 @@ static void caps_bodies(void **state)
 {
     uint16_t port = desk_open_with((struct http_server_options){ .max_body = 10 });
     char out[OUT_SIZE];
-    expect(port, "POST /x HTTP/1.1\r\n" HOST "Content-Length: 10\r\n\r\n0123456789", "POST|/x||NULL|10|");
+    expect(port, "POST /x HTTP/1.1\r\n" HOST "Content-Length: 10\r\n\r\n0123456789",
+           "POST|/x||NULL|10|");
     /* A little too much: read to its end, and the connection goes on. */
     int fd = raw_connect(port);
     raw_send(fd, "POST /x HTTP/1.1\r\n" HOST "Content-Length: 11\r\n\r\n01234567890");
@@ -166,12 +200,16 @@ static void caps_bodies(void **state)
     raw_send(fd, "GET /next HTTP/1.1\r\n" HOST "\r\n");
     assert_true(raw_expect(fd, out, sizeof out, "GET|/next|"));
     close(fd);
-    expect(port, "POST /x HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n8\r\n01234567\r\n8\r\n01234567\r\n0\r\n\r\n",
+    expect(port,
+           "POST /x HTTP/1.1\r\n" HOST
+           "Transfer-Encoding: chunked\r\n\r\n8\r\n01234567\r\n8\r\n01234567\r\n0\r\n\r\n",
            "HTTP/1.1 413 ");
     /* Far too much, or asked for first: refused unread. */
     expect(port, "POST /x HTTP/1.1\r\n" HOST "Content-Length: 99999999\r\n\r\n", "HTTP/1.1 413 ");
-    expect(port, "POST /x HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 11\r\n\r\n", "HTTP/1.1 413 ");
-    expect(port, "POST /x HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n", "HTTP/1.1 100 ");
+    expect(port, "POST /x HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 11\r\n\r\n",
+           "HTTP/1.1 413 ");
+    expect(port, "POST /x HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n",
+           "HTTP/1.1 100 ");
     desk_close();
 }
 
@@ -224,7 +262,8 @@ static void replies_later_from_another_thread(void **state)
     desk_close();
 }
 
-/* The race between a reply and going to sleep: the replies come from a thread that waits for nothing. */
+/* The race between a reply and going to sleep: the replies come from a thread that waits for
+ * nothing. */
 static void *answer_all(void *arg)
 {
     for (int done = 0; done < 200;) {
@@ -240,14 +279,17 @@ static void *answer_all(void *arg)
 static void keep_first(struct http_exchange *x, void *ctx)
 {
     struct http_exchange *expected = NULL;
-    while (!__atomic_compare_exchange_n(&desk.kept[0], &expected, x, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+    while (!__atomic_compare_exchange_n(&desk.kept[0], &expected, x, false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_SEQ_CST))
         expected = NULL;
 }
 
 static void replies_while_the_handler_returns(void **state)
 {
     desk = (struct desk){ 0 };
-    struct http_server_options options = { .name = "race", .address = "127.0.0.1", .handler = keep_first };
+    struct http_server_options options = { .name = "race",
+                                           .address = "127.0.0.1",
+                                           .handler = keep_first };
     assert_int_equal(http_server_start(&options, &desk.server, NULL), 0);
     pthread_t thread;
     assert_int_equal(thread_start(&thread, "answer", answer_all, NULL, NULL), 0);
@@ -285,13 +327,17 @@ static void says_why_it_cannot_listen(void **state)
     struct http_server *s = NULL;
     struct error *err = NULL;
     char want[64];
-    struct http_server_options options = { .address = "127.0.0.1", .port = port, .handler = handle };
+    struct http_server_options options = { .address = "127.0.0.1",
+                                           .port = port,
+                                           .handler = handle };
     snprintf(want, sizeof want, "port %u of 127.0.0.1 is in use", port);
     assert_error(http_server_start(&options, &s, &err), err, ERROR_CONFLICT, want);
     options.address = "localhost";
-    assert_error(http_server_start(&options, &s, &err), err, ERROR_INVALID, "localhost is not an IP address");
+    assert_error(http_server_start(&options, &s, &err), err, ERROR_INVALID,
+                 "localhost is not an IP address");
     options.address = "192.0.2.1";
-    assert_error(http_server_start(&options, &s, &err), err, ERROR_INVALID, "192.0.2.1 is not an address of this machine");
+    assert_error(http_server_start(&options, &s, &err), err, ERROR_INVALID,
+                 "192.0.2.1 is not an address of this machine");
     options.address = "127.0.0.1";
     options.port = 0;
     options.cert_pem = "no certificate";
@@ -300,7 +346,8 @@ static void says_why_it_cannot_listen(void **state)
     assert_null(s);
     desk_close();
     /* The port is free again at once. */
-    options = (struct http_server_options){ .address = "127.0.0.1", .port = port, .handler = handle };
+    options =
+        (struct http_server_options){ .address = "127.0.0.1", .port = port, .handler = handle };
     assert_int_equal(http_server_start(&options, &s, NULL), 0);
     http_server_stop(s, 0);
 }
@@ -407,9 +454,11 @@ static void stop_is_fast_when_idle(void **state)
     http_server_stop(NULL, 0);
 }
 
-UNIT_TESTS(TEST(shows_the_request), TEST(refuses_bad_targets), TEST(head_gets_headers_only),
-           TEST(keeps_or_closes_the_connection), TEST(hands_owned_bodies_back), TEST(caps_bodies),
-           TEST(an_endless_body_is_cut), TEST(replies_later_from_another_thread),
-           TEST(replies_while_the_handler_returns), TEST(clients_may_leave_before_the_reply),
-           TEST(says_why_it_cannot_listen), TEST(starts_fast_and_with_any_number_of_threads), TEST(listens_on_ipv6),
-           TEST(stop_answers_what_still_waits), TEST(stop_lets_replies_come_within_the_grace), TEST(stop_is_fast_when_idle))
+UNIT_TESTS(TEST(shows_the_request), TEST(refuses_bad_targets), TEST(takes_long_targets_and_headers),
+           TEST(head_gets_headers_only), TEST(keeps_or_closes_the_connection),
+           TEST(hands_owned_bodies_back), TEST(caps_bodies), TEST(an_endless_body_is_cut),
+           TEST(replies_later_from_another_thread), TEST(replies_while_the_handler_returns),
+           TEST(clients_may_leave_before_the_reply), TEST(says_why_it_cannot_listen),
+           TEST(starts_fast_and_with_any_number_of_threads), TEST(listens_on_ipv6),
+           TEST(stop_answers_what_still_waits), TEST(stop_lets_replies_come_within_the_grace),
+           TEST(stop_is_fast_when_idle))

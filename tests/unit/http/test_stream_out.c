@@ -8,7 +8,7 @@ struct source {
     struct http_server *server;
     uint16_t port;
     struct http_stream_out *outs[64];
-    int count;                /* atomic */
+    int count; /* atomic */
     struct test_event opened, closed;
     bool end_in_on_close;
 };
@@ -34,7 +34,9 @@ static void serve(struct http_exchange *x, void *ctx)
 static void source_start(void)
 {
     source = (struct source){ .opened = TEST_EVENT_INIT, .closed = TEST_EVENT_INIT };
-    struct http_server_options options = { .name = "source", .address = "127.0.0.1", .handler = serve };
+    struct http_server_options options = { .name = "source",
+                                           .address = "127.0.0.1",
+                                           .handler = serve };
     assert_int_equal(http_server_start(&options, &source.server, NULL), 0);
     source.port = http_server_port(source.server);
 }
@@ -144,7 +146,8 @@ static void cuts_readers_that_are_too_slow(void **state)
 
     fd = source_connect("1.1");
     static char too_much[MAX_PENDING + 1];
-    assert_int_equal(http_stream_write(source.outs[1], too_much, sizeof too_much), -ERROR_TOO_LARGE);
+    assert_int_equal(http_stream_write(source.outs[1], too_much, sizeof too_much),
+                     -ERROR_TOO_LARGE);
     http_stream_end(source.outs[1]);
     close(fd);
     http_server_stop(source.server, 0);
@@ -223,7 +226,7 @@ static void stop_ends_open_streams(void **state)
 
 struct feed {
     struct http_stream_out *out;
-    bool closed;              /* atomic */
+    bool closed; /* atomic */
 };
 
 static void feed_closed(void *ctx)
@@ -272,7 +275,9 @@ static void *visit(void *arg)
     struct visitor *v = arg;
     for (int i = 0; i < 30; i++) {
         int fd = socket(AF_INET, SOCK_STREAM, 0);
-        struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(v->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        struct sockaddr_in a = { .sin_family = AF_INET,
+                                 .sin_port = htons(v->port),
+                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
         struct timeval limit = { .tv_sec = 5 };
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
         if (connect(fd, (struct sockaddr *)&a, sizeof a) == 0) {
@@ -290,7 +295,9 @@ static void *visit(void *arg)
 static void survives_a_crowd_and_a_stop(void **state)
 {
     for (int stop_after_ms = 10; stop_after_ms < 100; stop_after_ms += 40) {
-        struct http_server_options options = { .name = "feed", .address = "127.0.0.1", .handler = serve_feed, .threads = 3 };
+        struct http_server_options options = {
+            .name = "feed", .address = "127.0.0.1", .handler = serve_feed, .threads = 3
+        };
         struct http_server *server = NULL;
         assert_int_equal(http_server_start(&options, &server, NULL), 0);
         struct visitor visitors[8];
@@ -309,6 +316,7 @@ static void survives_a_crowd_and_a_stop(void **state)
     }
 }
 
-UNIT_TESTS(TEST(speaks_chunks_or_plain), TEST(carries_much_to_a_slow_reader), TEST(cuts_readers_that_are_too_slow),
-           TEST(notices_clients_that_leave), TEST(may_be_ended_by_on_close), TEST(head_closes_at_once),
-           TEST(stop_ends_open_streams), TEST(survives_a_crowd_and_a_stop))
+UNIT_TESTS(TEST(speaks_chunks_or_plain), TEST(carries_much_to_a_slow_reader),
+           TEST(cuts_readers_that_are_too_slow), TEST(notices_clients_that_leave),
+           TEST(may_be_ended_by_on_close), TEST(head_closes_at_once), TEST(stop_ends_open_streams),
+           TEST(survives_a_crowd_and_a_stop))

@@ -10,8 +10,8 @@ struct world {
 };
 static struct world world;
 
-static struct key_pair make(const char *name, const char *dns, const char *ip, bool ca, int64_t seconds_left,
-                            const struct key_pair *issuer)
+static struct key_pair make(const char *name, const char *dns, const char *ip, bool ca,
+                            int64_t seconds_left, const struct key_pair *issuer)
 {
     int64_t now = clock_wall(clock_system());
     const char *dns_names[] = { dns, NULL };
@@ -41,7 +41,8 @@ static int make_world(void **state)
 
 static int free_world(void **state)
 {
-    struct key_pair *pairs[] = { &world.ca, &world.other_ca, &world.local, &world.named, &world.expired };
+    struct key_pair *pairs[] = { &world.ca, &world.other_ca, &world.local, &world.named,
+                                 &world.expired };
     for (size_t i = 0; i < COUNT_OF(pairs); i++)
         key_pair_done(pairs[i]);
     return 0;
@@ -65,7 +66,9 @@ static void handle(struct http_exchange *x, void *ctx)
 
 static struct http_server *serve(const struct key_pair *pair)
 {
-    struct http_server_options options = { .name = "tls", .address = "127.0.0.1", .handler = handle };
+    struct http_server_options options = { .name = "tls",
+                                           .address = "127.0.0.1",
+                                           .handler = handle };
     if (pair) {
         options.cert_pem = pair->cert_pem;
         options.key_pem = pair->key_pem;
@@ -77,11 +80,12 @@ static struct http_server *serve(const struct key_pair *pair)
     return s;
 }
 
-static int get(struct http_client *c, struct http_server *s, const char *scheme, const struct http_tls *tls,
-               struct http_response *ret, struct error **err)
+static int get(struct http_client *c, struct http_server *s, const char *scheme,
+               const struct http_tls *tls, struct http_response *ret, struct error **err)
 {
     char url[URL_SIZE];
-    struct http_request request = { .url = test_url(url, scheme, http_server_port(s), "/x"), .tls = tls };
+    struct http_request request = { .url = test_url(url, scheme, http_server_port(s), "/x"),
+                                    .tls = tls };
     return http_call(c, &request, ret, err);
 }
 
@@ -128,10 +132,12 @@ static void refuses_what_it_cannot_trust(void **state)
     struct http_tls other = { .ca_pem = world.other_ca.cert_pem };
     struct http_tls ours = { .ca_pem = world.ca.cert_pem };
     char want[128];
-    snprintf(want, sizeof want, "the TLS certificate of 127.0.0.1:%u cannot be trusted: ", http_server_port(s));
+    snprintf(want, sizeof want,
+             "the TLS certificate of 127.0.0.1:%u cannot be trusted: ", http_server_port(s));
     assert_error(get(c, s, "https", &other, &r, &err), err, ERROR_FORBIDDEN, want);
     assert_error(get(c, s, "https", NULL, &r, &err), err, ERROR_FORBIDDEN, want);
-    assert_error(get(c, expired, "https", &ours, &r, &err), err, ERROR_FORBIDDEN, "certificate has expired");
+    assert_error(get(c, expired, "https", &ours, &r, &err), err, ERROR_FORBIDDEN,
+                 "certificate has expired");
     assert_error(get(c, named, "https", &ours, &r, &err), err, ERROR_FORBIDDEN, "127.0.0.1");
     /* A connection that was accepted under one CA is not lent to a caller with another. */
     assert_int_equal(get(c, s, "https", &ours, &r, NULL), 0);
@@ -139,9 +145,13 @@ static void refuses_what_it_cannot_trust(void **state)
     assert_error(get(c, s, "https", &other, &r, &err), err, ERROR_FORBIDDEN, want);
 
     struct http_tls broken = { .ca_pem = "no PEM" };
-    assert_error(get(c, s, "https", &broken, &r, &err), err, ERROR_FORBIDDEN, "TLS credentials for 127.0.0.1");
-    struct http_tls no_key = { .ca_pem = world.ca.cert_pem, .cert_pem = world.local.cert_pem, .key_pem = world.named.key_pem };
-    assert_error(get(c, s, "https", &no_key, &r, &err), err, ERROR_FORBIDDEN, "TLS credentials for 127.0.0.1");
+    assert_error(get(c, s, "https", &broken, &r, &err), err, ERROR_FORBIDDEN,
+                 "TLS credentials for 127.0.0.1");
+    struct http_tls no_key = { .ca_pem = world.ca.cert_pem,
+                               .cert_pem = world.local.cert_pem,
+                               .key_pem = world.named.key_pem };
+    assert_error(get(c, s, "https", &no_key, &r, &err), err, ERROR_FORBIDDEN,
+                 "TLS credentials for 127.0.0.1");
 
     struct http_tls insecure = { .insecure = true };
     assert_int_equal(get(c, expired, "https", &insecure, &r, NULL), 0);
@@ -180,7 +190,8 @@ static void tells_plain_from_tls(void **state)
     struct http_tls tls = { .ca_pem = world.ca.cert_pem };
     struct http_response r = HTTP_RESPONSE_INIT;
     struct error *err = NULL;
-    assert_error(get(c, plain, "https", &tls, &r, &err), err, ERROR_UNAVAILABLE, "no TLS connection to 127.0.0.1");
+    assert_error(get(c, plain, "https", &tls, &r, &err), err, ERROR_UNAVAILABLE,
+                 "no TLS connection to 127.0.0.1");
     assert_error(get(c, tls_server, "http", NULL, &r, &err), err, ERROR_UNAVAILABLE, "127.0.0.1");
     http_client_free(c);
     http_server_stop(plain, 0);
@@ -210,9 +221,12 @@ static void speaks_nothing_older_than_tls_1_2(void **state)
 {
     struct http_server *s = serve(&world.local);
     assert_int_equal(get_with_version(s, CURL_SSLVERSION_TLSv1_3), CURLE_OK);
-    assert_int_equal(get_with_version(s, CURL_SSLVERSION_TLSv1_2 | CURL_SSLVERSION_MAX_TLSv1_2), CURLE_OK);
-    assert_int_equal(get_with_version(s, CURL_SSLVERSION_TLSv1_1 | CURL_SSLVERSION_MAX_TLSv1_1), CURLE_SSL_CONNECT_ERROR);
-    assert_int_equal(get_with_version(s, CURL_SSLVERSION_TLSv1_0 | CURL_SSLVERSION_MAX_TLSv1_0), CURLE_SSL_CONNECT_ERROR);
+    assert_int_equal(get_with_version(s, CURL_SSLVERSION_TLSv1_2 | CURL_SSLVERSION_MAX_TLSv1_2),
+                     CURLE_OK);
+    assert_int_equal(get_with_version(s, CURL_SSLVERSION_TLSv1_1 | CURL_SSLVERSION_MAX_TLSv1_1),
+                     CURLE_SSL_CONNECT_ERROR);
+    assert_int_equal(get_with_version(s, CURL_SSLVERSION_TLSv1_0 | CURL_SSLVERSION_MAX_TLSv1_0),
+                     CURLE_SSL_CONNECT_ERROR);
     http_server_stop(s, 0);
 }
 
@@ -237,7 +251,8 @@ static void streams_go_out_at_once(void **state)
     struct http_tls tls = { .ca_pem = world.ca.cert_pem };
     char url[URL_SIZE];
     opened = received = ended = (struct test_event)TEST_EVENT_INIT;
-    struct http_request request = { .url = test_url(url, "https", http_server_port(s), "/stream"), .tls = &tls };
+    struct http_request request = { .url = test_url(url, "https", http_server_port(s), "/stream"),
+                                    .tls = &tls };
     struct http_stream_handler handler = { .on_data = on_data, .on_end = on_end };
     struct http_stream *stream = NULL;
     assert_int_equal(http_stream_open(c, &request, &handler, &stream, NULL), 0);
@@ -272,8 +287,12 @@ static void starts_fast(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(trusts_the_given_ca),    TEST(refuses_what_it_cannot_trust),      TEST(checks_another_name_when_told),
-        TEST(tells_plain_from_tls),   TEST(speaks_nothing_older_than_tls_1_2), TEST(streams_go_out_at_once),
+        TEST(trusts_the_given_ca),
+        TEST(refuses_what_it_cannot_trust),
+        TEST(checks_another_name_when_told),
+        TEST(tells_plain_from_tls),
+        TEST(speaks_nothing_older_than_tls_1_2),
+        TEST(streams_go_out_at_once),
         TEST(starts_fast),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -56,5 +56,5 @@ static void names_statuses(void **state)
     assert_string_equal(http_status_text(-5), "Unknown");
 }
 
-UNIT_TESTS(TEST(decodes_escapes_once), TEST(plus_is_a_space_in_queries_only), TEST(refuses_bad_escapes_and_nul),
-           TEST(decodes_in_place), TEST(names_statuses))
+UNIT_TESTS(TEST(decodes_escapes_once), TEST(plus_is_a_space_in_queries_only),
+           TEST(refuses_bad_escapes_and_nul), TEST(decodes_in_place), TEST(names_statuses))

@@ -10,7 +10,8 @@
 #include "base/thread.h"
 #include "metrics/metrics.h"
 
-/* The registry is one for the process: a test looks only at the families whose names begin with its prefix. */
+/* The registry is one for the process: a test looks only at the families whose names begin with its
+ * prefix. */
 static char *exposition(const char *prefix)
 {
     AUTO_BUF all = BUF_INIT(16 * MIB);
@@ -39,7 +40,8 @@ static void assert_exposition(const char *prefix, const char *want)
 static void writes_counters_and_gauges(void **state)
 {
     static const char *const labels[] = { "method", "code", NULL };
-    struct metric *requests = metric_counter("a_requests_total", "Requests\nwith \\ and \"quotes\".", labels);
+    struct metric *requests =
+        metric_counter("a_requests_total", "Requests\nwith \\ and \"quotes\".", labels);
     struct metric *up = metric_gauge("a_up", "Whether it is up.", NULL);
     metric_add(requests, 1, "PUT", "200");
     metric_add(requests, 2, "GET", "404");
@@ -88,8 +90,10 @@ static void writes_histograms_cumulatively(void **state)
                             "b_seconds_count{verb=\"GET\"} 4\n");
     static const double one[] = { 1 };
     metric_histogram("b2_plain", "", NULL, one, 1);
-    assert_exposition("b2_", "# HELP b2_plain \n# TYPE b2_plain histogram\n"
-                             "b2_plain_bucket{le=\"1\"} 0\nb2_plain_bucket{le=\"+Inf\"} 0\nb2_plain_sum 0\nb2_plain_count 0\n");
+    assert_exposition(
+        "b2_",
+        "# HELP b2_plain \n# TYPE b2_plain histogram\n"
+        "b2_plain_bucket{le=\"1\"} 0\nb2_plain_bucket{le=\"+Inf\"} 0\nb2_plain_sum 0\nb2_plain_count 0\n");
 }
 
 /* As Go's strconv.FormatFloat(v, 'g', -1, 64) writes them. */
@@ -99,20 +103,29 @@ static void writes_numbers_like_go(void **state)
         double value;
         const char *text;
     } cases[] = {
-        { 0, "0" },           { 1, "1" },
-        { -1, "-1" },         { 0.1, "0.1" },
-        { 100000, "100000" }, { 1000000, "1e+06" },
-        { 123456, "123456" }, { 1234567, "1.234567e+06" },
-        { 0.0001, "0.0001" }, { 0.00001, "1e-05" },
-        { 1e21, "1e+21" },    { 1.0 / 3, "0.3333333333333333" },
-        { 99999.5, "99999.5" }, { INFINITY, "+Inf" },
-        { -INFINITY, "-Inf" }, { (double)NAN, "NaN" },
+        { 0, "0" },
+        { 1, "1" },
+        { -1, "-1" },
+        { 0.1, "0.1" },
+        { 100000, "100000" },
+        { 1000000, "1e+06" },
+        { 123456, "123456" },
+        { 1234567, "1.234567e+06" },
+        { 0.0001, "0.0001" },
+        { 0.00001, "1e-05" },
+        { 1e21, "1e+21" },
+        { 1.0 / 3, "0.3333333333333333" },
+        { 99999.5, "99999.5" },
+        { INFINITY, "+Inf" },
+        { -INFINITY, "-Inf" },
+        { (double)NAN, "NaN" },
     };
     struct metric *m = metric_gauge("c_value", "v", NULL);
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         metric_set(m, cases[i].value);
         char want[128];
-        snprintf(want, sizeof want, "# HELP c_value v\n# TYPE c_value gauge\nc_value %s\n", cases[i].text);
+        snprintf(want, sizeof want, "# HELP c_value v\n# TYPE c_value gauge\nc_value %s\n",
+                 cases[i].text);
         assert_exposition("c_", want);
     }
 }
@@ -126,9 +139,10 @@ static void caps_label_sets(void **state)
         snprintf(pod, sizeof pod, "pod-%d", i);
         metric_add(m, 1, pod);
     }
-    assert_exposition("kaito_metrics_dropped_total",
-                      "# HELP kaito_metrics_dropped_total Label sets that were dropped because their metric had too many.\n"
-                      "# TYPE kaito_metrics_dropped_total counter\nkaito_metrics_dropped_total 10\n");
+    assert_exposition(
+        "kaito_metrics_dropped_total",
+        "# HELP kaito_metrics_dropped_total Label sets that were dropped because their metric had too many.\n"
+        "# TYPE kaito_metrics_dropped_total counter\nkaito_metrics_dropped_total 10\n");
     assert_true(metric_value(m, "pod-9999") == 1);
     assert_true(metric_value(m, "pod-10000") == 0);
     metric_add(m, 1, "pod-5"); /* those that are there go on */
@@ -145,8 +159,10 @@ static void asks_collectors(void **state)
 {
     static double value = 7;
     metrics_on_collect(refresh, &value);
-    assert_exposition("e_", "# HELP e_refreshed Set by a collector.\n# TYPE e_refreshed gauge\ne_refreshed 7\n");
-    assert_exposition("e_", "# HELP e_refreshed Set by a collector.\n# TYPE e_refreshed gauge\ne_refreshed 8\n");
+    assert_exposition(
+        "e_", "# HELP e_refreshed Set by a collector.\n# TYPE e_refreshed gauge\ne_refreshed 7\n");
+    assert_exposition(
+        "e_", "# HELP e_refreshed Set by a collector.\n# TYPE e_refreshed gauge\ne_refreshed 8\n");
 }
 
 static void knows_the_process(void **state)
@@ -192,5 +208,6 @@ static void counts_from_many_threads(void **state)
     assert_true(sum == 16000);
 }
 
-UNIT_TESTS(TEST(writes_counters_and_gauges), TEST(writes_histograms_cumulatively), TEST(writes_numbers_like_go),
-           TEST(caps_label_sets), TEST(asks_collectors), TEST(knows_the_process), TEST(counts_from_many_threads))
+UNIT_TESTS(TEST(writes_counters_and_gauges), TEST(writes_histograms_cumulatively),
+           TEST(writes_numbers_like_go), TEST(caps_label_sets), TEST(asks_collectors),
+           TEST(knows_the_process), TEST(counts_from_many_threads))
