@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "http/server.h"
+#include "json/json.h"
 #include "kube/transport.h"
 
 struct apiserver;
@@ -47,11 +48,12 @@ struct pod_log_sink {
     /* 0; negative: the reader has gone or is too slow, stop. Thread-safe, never blocks. */
     int (*write)(void *ctx, const char *data, size_t len);
     void (*end)(void *ctx, const struct error *err);  /* last call; sink and ctx are dead afterwards */
+    bool (*cancelled)(void *ctx);                     /* the reader has gone; for those who have nothing to write */
     void *ctx;
 };
 struct apiserver_pod_logs {
-    /* Checks container names and so on (errors become the HTTP status), then serves the sink from a thread of its own or
-     * right away. `cancelled` becomes true when the reader has gone. */
+    /* Checks container names and so on (errors become the HTTP status; then `end` is not called), else serves the sink, which
+     * lives until `end`, from a thread of its own or right away. */
     int (*open)(void *ctx, const char *ns, const char *pod, const struct pod_log_options *options,
                 const struct pod_log_sink *sink, struct error **err);
     void *ctx;

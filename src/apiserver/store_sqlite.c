@@ -1,8 +1,10 @@
-/* objects(id, resource, ns, name, version, json), meta(key, value): "version" is the last version given to a write, deletions
- * included, so that it never goes back. The schema's number is SQLite's user_version.
+/* objects(id, resource, ns, name, version, json), meta(key, value): "version" is the last version
+ * given to a write, deletions included, so that it never goes back. The schema's number is SQLite's
+ * user_version.
  *
- * The memory of the store answers all reads, so the cache is small. The exclusive locking mode keeps the index of the WAL in
- * memory: no shared-memory file that could be left torn, and no second program writes beneath us. */
+ * The memory of the store answers all reads, so the cache is small. The exclusive locking mode
+ * keeps the index of the WAL in memory: no shared-memory file that could be left torn, and no
+ * second program writes beneath us. */
 #include "apiserver/store_db.h"
 
 #include <errno.h>
@@ -21,7 +23,8 @@ struct store_db {
     sqlite3_stmt *begin, *commit, *rollback, *insert, *update, *remove, *version;
 };
 
-/* migrations[n] takes schema n to n + 1; each runs in a transaction with the change of user_version. */
+/* migrations[n] takes schema n to n + 1; each runs in a transaction with the change of
+ * user_version. */
 static const char *const migrations[] = {
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE objects(id INTEGER PRIMARY KEY, resource TEXT NOT NULL, ns TEXT NOT NULL, name TEXT NOT NULL,"
@@ -42,15 +45,18 @@ static int db_error(struct store_db *db, int rc, struct error **err)
     switch (rc & 0xff) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-        return error_set(err, ERROR_INVALID, "%s is damaged (%s); put a backup in its place, or move it away to start empty",
-                         db->path, words);
+        return error_set(
+            err, ERROR_INVALID,
+            "%s is damaged (%s); put a backup in its place, or move it away to start empty",
+            db->path, words);
     case SQLITE_BUSY:
         return error_set(err, ERROR_CONFLICT, "%s is in use by another process", db->path);
     case SQLITE_PERM:
     case SQLITE_READONLY:
     case SQLITE_CANTOPEN:
     case SQLITE_AUTH:
-        return error_set(err, ERROR_FORBIDDEN, "%s cannot be opened for writing: %s", db->path, words);
+        return error_set(err, ERROR_FORBIDDEN, "%s cannot be opened for writing: %s", db->path,
+                         words);
     default:
         break;
     }
@@ -99,11 +105,14 @@ static int migrate(struct store_db *db, struct error **err)
     if (tables > 0 && application != APPLICATION_ID)
         return error_set(err, ERROR_INVALID, "%s is a database of another program", db->path);
     if (have > (int64_t)COUNT_OF(migrations))
-        return error_set(err, ERROR_INVALID, "%s was written by a newer version (schema %lld; this one knows %zu); run that version",
-                         db->path, (long long)have, COUNT_OF(migrations));
+        return error_set(
+            err, ERROR_INVALID,
+            "%s was written by a newer version (schema %lld; this one knows %zu); run that version",
+            db->path, (long long)have, COUNT_OF(migrations));
     for (; have < (int64_t)COUNT_OF(migrations); have++) {
-        AUTO_FREE char *sql = mem_printf("BEGIN IMMEDIATE; PRAGMA application_id=%d; %s PRAGMA user_version=%lld; COMMIT;",
-                                         APPLICATION_ID, migrations[have], (long long)have + 1);
+        AUTO_FREE char *sql = mem_printf(
+            "BEGIN IMMEDIATE; PRAGMA application_id=%d; %s PRAGMA user_version=%lld; COMMIT;",
+            APPLICATION_ID, migrations[have], (long long)have + 1);
         r = run(db, sql, err);
         if (r < 0)
             return r;
@@ -120,13 +129,15 @@ static int prepare(struct store_db *db, struct error **err)
         { &db->begin, "BEGIN IMMEDIATE" },
         { &db->commit, "COMMIT" },
         { &db->rollback, "ROLLBACK" },
-        { &db->insert, "INSERT INTO objects(id, resource, ns, name, version, json) VALUES(?1, ?2, ?3, ?4, ?5, ?6)" },
+        { &db->insert,
+          "INSERT INTO objects(id, resource, ns, name, version, json) VALUES(?1, ?2, ?3, ?4, ?5, ?6)" },
         { &db->update, "UPDATE objects SET version=?2, json=?3 WHERE id=?1" },
         { &db->remove, "DELETE FROM objects WHERE id=?1" },
         { &db->version, "UPDATE meta SET value=?1 WHERE key='version'" },
     };
     for (size_t i = 0; i < COUNT_OF(statements); i++) {
-        int rc = sqlite3_prepare_v3(db->db, statements[i].sql, -1, SQLITE_PREPARE_PERSISTENT, statements[i].st, NULL);
+        int rc = sqlite3_prepare_v3(db->db, statements[i].sql, -1, SQLITE_PREPARE_PERSISTENT,
+                                    statements[i].st, NULL);
         if (rc != SQLITE_OK)
             return db_error(db, rc, err);
     }
@@ -137,15 +148,18 @@ int store_db_open(const char *path, struct store_db **ret, struct error **err)
 {
     struct store_db *db = NEW0(struct store_db);
     db->path = mem_strdup(path);
-    int rc = sqlite3_open_v2(path, &db->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    int rc =
+        sqlite3_open_v2(path, &db->db,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     int r = rc == SQLITE_OK ? 0 : db_error(db, rc, err);
     if (r == 0) {
         sqlite3_busy_timeout(db->db, BUSY_TIMEOUT_MS);
         sqlite3_extended_result_codes(db->db, 1);
-        r = run(db,
-                "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-1024;"
-                "PRAGMA journal_size_limit=8388608; PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF;",
-                err);
+        r = run(
+            db,
+            "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-1024;"
+            "PRAGMA journal_size_limit=8388608; PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF;",
+            err);
     }
     if (r == 0)
         r = migrate(db, err);
@@ -161,7 +175,8 @@ int store_db_open(const char *path, struct store_db **ret, struct error **err)
 
 void store_db_close(struct store_db *db)
 {
-    sqlite3_stmt *const statements[] = { db->begin, db->commit, db->rollback, db->insert, db->update, db->remove, db->version };
+    sqlite3_stmt *const statements[] = { db->begin,  db->commit, db->rollback, db->insert,
+                                         db->update, db->remove, db->version };
     for (size_t i = 0; i < COUNT_OF(statements); i++)
         sqlite3_finalize(statements[i]);
     sqlite3_close(db->db);
@@ -171,30 +186,34 @@ void store_db_close(struct store_db *db)
 
 /* ---- load --------------------------------------------------------------------------------------------------------- */
 
-static int load_row(struct store_db *db, sqlite3_stmt *st, struct arena *a, store_db_row_fn *on_row, void *ctx,
-                    struct error **err)
+static int load_row(struct store_db *db, sqlite3_stmt *st, struct arena *a, store_db_row_fn *on_row,
+                    void *ctx, struct error **err)
 {
     const char *resource = (const char *)sqlite3_column_text(st, 1);
     const char *text = (const char *)sqlite3_column_text(st, 2);
     int len = sqlite3_column_bytes(st, 2);
     struct json *value = NULL;
     CLEANUP(error_cleanup) struct error *why = NULL;
-    if (!resource || !text || json_parse(a, text, (size_t)len, &value, &why) < 0 || !json_is_object(value))
-        return error_set(err, ERROR_INVALID,
-                         "%s is damaged (object %lld of %s: %s); put a backup in its place, or move it away to start empty",
-                         db->path, (long long)sqlite3_column_int64(st, 0), resource ? resource : "?",
-                         why ? error_message(why) : "not an object");
+    if (!resource || !text || json_parse(a, text, (size_t)len, &value, &why) < 0 ||
+        !json_is_object(value))
+        return error_set(
+            err, ERROR_INVALID,
+            "%s is damaged (object %lld of %s: %s); put a backup in its place, or move it away to start empty",
+            db->path, (long long)sqlite3_column_int64(st, 0), resource ? resource : "?",
+            why ? error_message(why) : "not an object");
     return on_row(ctx, a, resource, sqlite3_column_int64(st, 0), value, err);
 }
 
-int store_db_load(struct store_db *db, store_db_row_fn *on_row, void *ctx, uint64_t *ret_version, struct error **err)
+int store_db_load(struct store_db *db, store_db_row_fn *on_row, void *ctx, uint64_t *ret_version,
+                  struct error **err)
 {
     int64_t version = 1;
     int r = query_int(db, "SELECT value FROM meta WHERE key='version'", &version, err);
     if (r < 0)
         return r;
     sqlite3_stmt *st = NULL;
-    int rc = sqlite3_prepare_v2(db->db, "SELECT id, resource, json FROM objects ORDER BY id", -1, &st, NULL);
+    int rc = sqlite3_prepare_v2(db->db, "SELECT id, resource, json FROM objects ORDER BY id", -1,
+                                &st, NULL);
     AUTO_ARENA a = arena_new();
     while (rc == SQLITE_OK && r == 0) {
         int step = sqlite3_step(st);
@@ -225,7 +244,9 @@ static int step(sqlite3_stmt *st)
 
 static int apply(struct store_db *db, const struct store_change *c)
 {
-    sqlite3_stmt *st = c->what == STORE_INSERT ? db->insert : c->what == STORE_UPDATE ? db->update : db->remove;
+    sqlite3_stmt *st = c->what == STORE_INSERT   ? db->insert
+                       : c->what == STORE_UPDATE ? db->update
+                                                 : db->remove;
     sqlite3_bind_int64(st, 1, c->row);
     if (c->what == STORE_INSERT) {
         sqlite3_bind_text(st, 2, c->resource, -1, SQLITE_STATIC);
@@ -242,7 +263,8 @@ static int apply(struct store_db *db, const struct store_change *c)
     return rc;
 }
 
-int store_db_commit(struct store_db *db, const struct store_change *changes, size_t n, uint64_t version, struct error **err)
+int store_db_commit(struct store_db *db, const struct store_change *changes, size_t n,
+                    uint64_t version, struct error **err)
 {
     int rc = step(db->begin);
     for (size_t i = 0; i < n && rc == SQLITE_OK; i++)

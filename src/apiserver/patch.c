@@ -1,0 +1,123 @@
+#include "apiserver/patch.h"
+
+#include "apiserver/registry.h"
+#include "apiserver/rest_write.h"
+#include "apiserver/types.h"
+#include "base/str.h"
+#include "yaml/yaml.h"
+#include "json/build.h"
+
+#define MAX_OPERATIONS 10000
+
+static const struct {
+    const char *type;
+    enum patch_kind kind;
+} types[] = {
+    { "application/json-patch+json", PATCH_JSON },
+    { "application/merge-patch+json", PATCH_MERGE },
+    { "application/strategic-merge-patch+json", PATCH_STRATEGIC },
+};
+
+static int fail_type(struct api_request *rq)
+{
+    return request_failf(
+        rq, "UnsupportedMediaType",
+        "the body of the request was in an unknown format - accepted media types include: "
+        "application/json-patch+json, application/merge-patch+json%s",
+        rq->kind->k->builtin ? ", application/strategic-merge-patch+json" : "");
+}
+
+int patch_parse(struct api_request *rq, struct patch *ret)
+{
+    const char *content_type = rq->content_type ? rq->content_type : "";
+    if (request_media_type_is(content_type, "application/apply-patch+yaml") ||
+        request_media_type_is(content_type, "application/apply-patch+cbor"))
+        return request_failf(
+            rq, "UnsupportedMediaType",
+            "server-side apply is not supported by this server; use kubectl apply without --server-side");
+    *ret = (struct patch){ 0 };
+    size_t i = 0;
+    while (i < COUNT_OF(types) && !request_media_type_is(content_type, types[i].type))
+        i++;
+    if (i == COUNT_OF(types) || (types[i].kind == PATCH_STRATEGIC && !rq->kind->k->builtin))
+        return fail_type(rq);
+    ret->kind = types[i].kind;
+
+    struct json *duplicates = NULL;
+    CLEANUP(error_cleanup) struct error *err = NULL;
+    if (json_parse_strict(rq->a, rq->body, rq->body_len, &ret->value, &duplicates, &err) < 0)
+        return request_failf(rq, "BadRequest", "error decoding patch: %s", error_message(err));
+    ret->duplicates = duplicates;
+    bool fits = ret->kind == PATCH_JSON ? json_is_array(ret->value) : json_is_object(ret->value);
+    if (!fits)
+        return request_failf(
+            rq, "BadRequest",
+            "error decoding patch: json: cannot unmarshal %s into Go value of type %s",
+            json_type_name(json_type(ret->value)),
+            ret->kind == PATCH_JSON ? "jsonpatch.Patch" : "map[string]interface {}");
+    if (ret->kind == PATCH_JSON && json_size(ret->value) > MAX_OPERATIONS)
+        return request_failf(rq, "RequestEntityTooLarge",
+                             "The allowed maximum operations in a JSON patch is %d, got %zu",
+                             MAX_OPERATIONS, json_size(ret->value));
+    return 0;
+}
+
+/* ---- applying ----------------------------------------------------------------------------------------------------- */
+
+static int fail_patched(struct api_request *rq, const char *shown, const char *why)
+{
+    struct field_errors errors = { .arena = rq->a };
+    field_errors_add(&errors, "FieldValueInvalid", "patch", "Invalid value: %s: %s",
+                     go_quote(rq->a, shown), why);
+    return request_fail(rq, status_invalid(rq->a, "", "", "", &errors));
+}
+
+static int run(struct api_request *rq, const struct patch *p, struct json *target,
+               struct json **ret)
+{
+    CLEANUP(error_cleanup) struct error *err = NULL;
+    struct arena *a = rq->a;
+    const struct served_kind *sk = rq->kind;
+    switch (p->kind) {
+    case PATCH_MERGE:
+        *ret = json_merge_patch(a, target, p->value);
+        return 0;
+    case PATCH_JSON:
+        if (json_patch(a, target, p->value, ret, &err) < 0)
+            return request_fail(rq, status_make(a, "Invalid", error_message(err), NULL));
+        return 0;
+    case PATCH_STRATEGIC:
+        if (api_strategic_merge(a, api_type_find(sk->api_version, sk->k->resource.kind), target,
+                                p->value, ret, &err) < 0)
+            return request_failf(rq, "BadRequest", "%s", error_message(err));
+        return 0;
+    }
+    return 0;
+}
+
+int patch_apply(struct api_request *rq, const struct patch *p, const struct json *old,
+                struct json **ret)
+{
+    struct json *obj = NULL;
+    int r = run(rq, p, json_clone(rq->a, old), &obj);
+    if (r < 0)
+        return r;
+    if (!json_is_object(obj))
+        return request_failf(rq, "BadRequest", "the patch does not leave an object");
+
+    /* The message shows the patched object, or the patch as a Go map when it was a strategic one.
+     */
+    struct json *unknown = json_new_array(rq->a);
+    CLEANUP(error_cleanup) struct error *err = NULL;
+    const char *shown =
+        p->kind == PATCH_STRATEGIC ? go_print(rq->a, p->value) : json_text(rq->a, obj);
+    if (write_decode(rq, obj, unknown, &err) < 0)
+        return fail_patched(rq, shown, error_message(err));
+    if (rq->validation == FIELD_VALIDATION_STRICT &&
+        (json_size(unknown) || json_size(p->duplicates)))
+        return fail_patched(rq, shown, write_strict_text(rq->a, unknown, p->duplicates));
+    if (rq->validation == FIELD_VALIDATION_WARN)
+        write_warn_unknown(rq, unknown, p->duplicates);
+    *ret = obj;
+    return 0;
+}

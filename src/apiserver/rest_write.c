@@ -1,0 +1,597 @@
+/* create, update and patch: one pipeline.
+ *
+ *   decode     JSON types and unknown fields (built-in: type data; custom: schema), defaults
+ *   metadata   what the server sets, what an update may not change
+ *   prepare    the kind's strategy; status and the rest keep out of each other's writes; generation
+ *   validate   metadata, strategy or schema, admission
+ *   store      nothing is written when nothing has changed
+ *
+ * Updates run inside the store's decision, so that they see the newest state and never lose one
+ * another. */
+#include "apiserver/rest_write.h"
+
+#include "apiserver/object_meta.h"
+#include "apiserver/patch.h"
+#include "apiserver/rest.h"
+#include "apiserver/server.h"
+#include "apiserver/types.h"
+#include "base/rand.h"
+#include "base/str.h"
+#include "kube/meta.h"
+#include "json/build.h"
+
+#define GENERATED_SUFFIX 5
+#define MAX_GENERATED_PREFIX 58
+#define GENERATE_TRIES 8
+
+/* ---- decode ------------------------------------------------------------------------------------------------------- */
+
+const char *write_strict_text(struct arena *a, const struct json *unknown,
+                              const struct json *duplicates)
+{
+    AUTO_BUF text = BUF_INIT(1 * MIB);
+    buf_puts(&text, "strict decoding error: ");
+    size_t prefix = text.len;
+    JSON_FOREACH(it, duplicates)
+        buf_printf(&text, "%sduplicate field \"%s\"", text.len > prefix ? ", " : "",
+                   json_string(it.value));
+    JSON_FOREACH(it, unknown)
+        buf_printf(&text, "%sunknown field \"%s\"", text.len > prefix ? ", " : "",
+                   json_string(it.value));
+    return arena_strdup(a, buf_str(&text));
+}
+
+int write_decode(struct api_request *rq, struct json *obj, struct json *unknown, struct error **err)
+{
+    const struct served_kind *sk = rq->kind;
+    const struct kube_resource *r = &sk->k->resource;
+    if (!sk->k->schema) {
+        const struct api_type *t = api_type_find(sk->api_version, r->kind);
+        return api_type_decode(rq->a, t, obj, unknown, err);
+    }
+    int n = object_meta_decode(rq->a, obj, unknown, err);
+    if (n == 0)
+        schema_prune(rq->a, sk->k->schema, obj, unknown);
+    return n;
+}
+
+void write_warn_unknown(struct api_request *rq, const struct json *unknown,
+                        const struct json *duplicates)
+{
+    JSON_FOREACH(it, duplicates)
+        request_warn(rq, "duplicate field \"%s\"", json_string(it.value));
+    JSON_FOREACH(it, unknown)
+        request_warn(rq, "unknown field \"%s\"", json_string(it.value));
+}
+
+static int warn_or_fail_unknown(struct api_request *rq, const struct json *unknown,
+                                const struct json *duplicates)
+{
+    if (rq->validation == FIELD_VALIDATION_IGNORE ||
+        (json_size(unknown) == 0 && json_size(duplicates) == 0))
+        return 0;
+    if (rq->validation == FIELD_VALIDATION_STRICT) {
+        const struct kube_resource *r = &rq->kind->k->resource;
+        return request_failf(rq, "BadRequest", "%s in version \"%s\" cannot be handled as a %s: %s",
+                             r->kind, r->version, r->kind,
+                             write_strict_text(rq->a, unknown, duplicates));
+    }
+    write_warn_unknown(rq, unknown, duplicates);
+    return 0;
+}
+
+static int fail_unrecognized(struct api_request *rq, const char *why)
+{
+    AUTO_BUF summary = BUF_INIT(64);
+    buf_append(&summary, rq->body ? rq->body : "", MIN(rq->body_len, (size_t)30));
+    return request_failf(rq, "BadRequest",
+                         "the object provided is unrecognized (must be of type %s): %s (%s%s)",
+                         rq->kind->k->resource.kind, why, buf_str(&summary),
+                         rq->body_len > 30 ? " ..." : "");
+}
+
+/* kind and apiVersion: built-in kinds may leave them out. */
+static int check_type(struct api_request *rq, struct json *obj)
+{
+    const struct served_kind *sk = rq->kind;
+    const struct kube_resource *r = &sk->k->resource;
+    const char *kind = json_find_str(obj, "kind"), *version = json_find_str(obj, "apiVersion");
+    if (sk->k->builtin) {
+        if (!str_empty(kind) && !STREQ(kind, r->kind))
+            return request_failf(rq, "BadRequest", "%s in version \"%s\" cannot be handled as a %s",
+                                 kind, r->version, r->kind);
+        if (!str_empty(version) && !STREQ(version, sk->api_version))
+            return request_failf(
+                rq, "BadRequest",
+                "the API version in the data (%s) does not match the expected API version (%s)",
+                version, sk->api_version);
+        return 0;
+    }
+    if (str_empty(kind) || str_empty(version))
+        return fail_unrecognized(rq, str_empty(kind) ? "Object 'Kind' is missing"
+                                                     : "Object 'apiVersion' is missing");
+    struct field_errors errors = { .arena = rq->a };
+    if (!STREQ(version, sk->api_version))
+        return request_failf(
+            rq, "BadRequest",
+            "the API version in the data (%s) does not match the expected API version (%s)",
+            version, sk->api_version);
+    if (!STREQ(kind, r->kind)) {
+        field_errors_add(&errors, "FieldValueInvalid", "kind", "Invalid value: %s: must be %s",
+                         go_quote(rq->a, kind), r->kind);
+        return request_fail_invalid(rq, meta_name(obj), &errors);
+    }
+    return 0;
+}
+
+/* The body of a create or update. */
+static int read_object(struct api_request *rq, struct json **ret)
+{
+    struct json *duplicates = NULL, *obj = NULL;
+    int r = request_parse_body(rq, &obj,
+                               rq->validation == FIELD_VALIDATION_IGNORE ? NULL : &duplicates);
+    if (r < 0)
+        return rq->failure && STREQ(json_find_str(rq->failure, "reason"), "BadRequest")
+                   ? fail_unrecognized(rq, json_find_str(rq->failure, "message"))
+                   : r;
+    if (!json_is_object(obj))
+        return fail_unrecognized(
+            rq, "couldn't get version/kind; json parse error: the body is no object");
+    r = check_type(rq, obj);
+    if (r < 0)
+        return r;
+    struct json *unknown = json_new_array(rq->a);
+    CLEANUP(error_cleanup) struct error *err = NULL;
+    if (write_decode(rq, obj, unknown, &err) < 0) {
+        const struct kube_resource *k = &rq->kind->k->resource;
+        return request_failf(rq, "BadRequest", "%s in version \"%s\" cannot be handled as a %s: %s",
+                             k->kind, k->version, k->kind, error_message(err));
+    }
+    r = warn_or_fail_unknown(rq, unknown, duplicates);
+    *ret = obj;
+    return r;
+}
+
+/* ---- the pipeline ------------------------------------------------------------------------------------------------- */
+
+static struct strategy_context strategy_context(struct api_request *rq, const struct json *old)
+{
+    return (struct strategy_context){
+        .a = rq->a,
+        .now_wall_ns = clock_wall(rq->server->clock),
+        .store = rq->server->store,
+        .old = old,
+        .subresource = rq->sub,
+        .warnings = rq->warnings,
+        .server = rq->server,
+    };
+}
+
+static void set_defaults(struct api_request *rq, struct strategy_context *x, struct json *obj)
+{
+    const struct served_kind *sk = rq->kind;
+    if (sk->k->schema)
+        schema_default(rq->a, sk->k->schema, obj);
+    else
+        api_type_default(rq->a, api_type_find(sk->api_version, sk->k->resource.kind), obj);
+    if (sk->k->strategy->set_defaults)
+        sk->k->strategy->set_defaults(x, obj);
+}
+
+static bool is_status_write(const struct api_request *rq)
+{
+    return STREQ(rq->sub, "status");
+}
+
+/* A status write changes the status (built-in kinds: and metadata); any other write leaves it
+ * alone. */
+static struct json *separate_status(struct api_request *rq, struct json *obj,
+                                    const struct json *old)
+{
+    struct arena *a = rq->a;
+    if (!rq->kind->k->has_status)
+        return obj;
+    if (!is_status_write(rq)) {
+        json_set(a, obj, "status", json_clone(a, json_get(old, "status")));
+        return obj;
+    }
+    struct json *next = json_clone(a, old);
+    json_set(a, next, "status", json_clone(a, json_get(obj, "status")));
+    if (rq->kind->k->builtin)
+        json_set(a, next, "metadata", json_clone(a, json_get(obj, "metadata")));
+    return next;
+}
+
+/* Everything but metadata and, when it is a subresource, status counts; of built-in kinds the spec.
+ */
+static bool spec_changed(const struct api_kind *k, const struct json *obj, const struct json *old)
+{
+    if (k->builtin)
+        return !json_equal(json_get(obj, "spec"), json_get(old, "spec"));
+    size_t seen = 0;
+    JSON_FOREACH(it, obj) {
+        if (STREQ(it.key, "metadata") || (k->has_status && STREQ(it.key, "status")))
+            continue;
+        seen++;
+        if (!json_equal(it.value, json_get(old, it.key)))
+            return true;
+    }
+    JSON_FOREACH(it, old) {
+        if (!STREQ(it.key, "metadata") && !(k->has_status && STREQ(it.key, "status")))
+            seen--;
+    }
+    return seen != 0;
+}
+
+static int validate(struct api_request *rq, struct strategy_context *x, const struct json *obj,
+                    const struct json *old)
+{
+    const struct api_kind *k = rq->kind->k;
+    struct field_errors errors = { .arena = rq->a };
+    object_meta_validate(k, obj, &errors);
+    if (old)
+        object_meta_validate_update(obj, old, &errors);
+    if (k->schema)
+        schema_validate(k->schema, obj, old, &errors);
+    if (k->strategy->validate)
+        k->strategy->validate(x, obj, &errors);
+    return errors.count ? request_fail_invalid(rq, meta_name(obj), &errors) : 0;
+}
+
+static int admit(struct api_request *rq, const struct json *obj, const struct json *old)
+{
+    const struct apiserver_admission *admission = rq->server->o.admission;
+    if (!admission || rq->kind->k->builtin || !STREQ(rq->sub, ""))
+        return 0;
+    CLEANUP(error_cleanup) struct error *err = NULL;
+    int r =
+        admission->review(admission->ctx, old ? "UPDATE" : "CREATE", obj, old, rq->warnings, &err);
+    if (r == 0)
+        return 0;
+    const char *reason = error_reason(err);
+    if (!reason)
+        reason = error_code(err) == ERROR_INVALID ? "BadRequest" : "Forbidden";
+    return request_failf(rq, reason, "%s", error_message(err));
+}
+
+/* Built-in kinds keep null out of the store; schemas decide about it for custom ones. The version
+ * in which it is kept. */
+static struct json *stored_form(struct api_request *rq, struct json *obj)
+{
+    const struct served_kind *sk = rq->kind, *storage = sk->storage_kind;
+    if (!storage || storage == sk)
+        return object_in_order(rq->a, sk, obj);
+    obj = object_in_order(rq->a, storage, obj);
+    schema_prune(rq->a, storage->k->schema, obj, NULL);
+    schema_default(rq->a, storage->k->schema, obj);
+    return obj;
+}
+
+/* ---- create ------------------------------------------------------------------------------------------------------- */
+
+struct write {
+    struct api_request *rq;
+    struct json *input;        /* create, update: the decoded object; taken over by the write */
+    const struct patch *patch; /* or what to do to the stored one */
+    bool allow_create;         /* an update may create */
+    bool created;
+    struct json *outcome; /* of a dry run */
+};
+
+static int check_identity(struct api_request *rq, struct json *obj)
+{
+    struct json *meta = json_ensure_object(rq->a, obj, "metadata");
+    const char *ns = json_find_str(meta, "namespace");
+    if (!str_empty(ns) && !STREQ(ns, rq->ns))
+        return request_failf(
+            rq, "BadRequest",
+            "the namespace of the provided object does not match the namespace sent on the request");
+    if (rq->kind->k->resource.namespaced)
+        json_set_str(rq->a, meta, "namespace", rq->ns);
+    else
+        json_del(meta, "namespace");
+    return 0;
+}
+
+/* A kubelet registers its Node together with what it found. */
+static bool keeps_status_on_create(const struct api_kind *k)
+{
+    return k->builtin && STREQ(k->resource.plural, "nodes");
+}
+
+/* What does not depend on other objects: outside of the store's lock. */
+static int prepare_create(struct api_request *rq, struct json *obj)
+{
+    const struct api_kind *k = rq->kind->k;
+    struct strategy_context x = strategy_context(rq, NULL);
+    object_meta_create(rq->a, k, obj, x.now_wall_ns);
+    if (k->has_status && !keeps_status_on_create(k))
+        json_del(obj, "status");
+    set_defaults(rq, &x, obj);
+    if (k->strategy->prepare)
+        k->strategy->prepare(&x, obj);
+    int r = validate(rq, &x, obj, NULL);
+    return r < 0 ? r : admit(rq, obj, NULL);
+}
+
+static int decide_create(void *ctx, const struct kube_object *current, struct arena *sa,
+                         struct json **ret_next, bool *ret_unchanged, struct error **err)
+{
+    struct write *w = ctx;
+    struct api_request *rq = w->rq;
+    struct json *obj = w->input;
+    if (current)
+        return request_fail_exists(rq, meta_name(obj));
+    int r = rest_check_namespace(rq, meta_name(obj), true);
+    if (r < 0)
+        return r;
+    const struct api_strategy *strategy = rq->kind->k->strategy;
+    if (strategy->allocate) {
+        struct strategy_context x = strategy_context(rq, NULL);
+        CLEANUP(error_cleanup) struct error *why = NULL;
+        if (strategy->allocate(&x, obj, &why) < 0)
+            return request_fail_error(rq, why);
+    }
+    const struct rest_hooks *hooks = rest_hooks_of(rq->kind);
+    if (hooks && hooks->on_write)
+        hooks->on_write(rq, obj, NULL);
+    obj = stored_form(rq, obj);
+    w->created = true;
+    if (rq->dry_run) {
+        w->outcome = obj;
+        *ret_unchanged = true;
+        return 0;
+    }
+    *ret_next = obj;
+    return 0;
+}
+
+/* Runs a decision and answers with its outcome. */
+static int write_and_reply(struct write *w, const char *name, store_decide_fn *decide,
+                           struct api_reply *reply)
+{
+    struct api_request *rq = w->rq;
+    CLEANUP(error_cleanup) struct error *err = NULL;
+    CLEANUP(kube_object_cleanup) struct kube_object *o = NULL;
+    int r = store_write(rq->server->store, rq->kind->resource, rq->ns, name, decide, w, &o, &err);
+    if (r < 0)
+        return rq->failure ? r : request_fail_error(rq, err);
+    const struct rest_hooks *hooks = rest_hooks_of(rq->kind);
+    if (hooks && hooks->after && !rq->dry_run)
+        hooks->after(rq->server);
+    int status = w->created ? 201 : 200;
+    if (w->outcome)
+        rest_reply_value(rq, reply, status, w->outcome);
+    else
+        rest_reply_object(rq, reply, status, o);
+    return 0;
+}
+
+static int create_named(struct write *w, struct api_reply *reply)
+{
+    struct api_request *rq = w->rq;
+    int r = prepare_create(rq, w->input);
+    if (r < 0)
+        return r;
+    return write_and_reply(w, meta_name(w->input), decide_create, reply);
+}
+
+/* A generated name that is taken is generated anew. */
+static int create_generated(struct write *w, const char *prefix, struct api_reply *reply)
+{
+    struct api_request *rq = w->rq;
+    struct json *meta = json_get(w->input, "metadata");
+    int r = 0;
+    for (int i = 0; i < GENERATE_TRIES; i++) {
+        char suffix[GENERATED_SUFFIX + 1];
+        rand_suffix(suffix, GENERATED_SUFFIX);
+        json_set(rq->a, meta, "name",
+                 json_new_stringf(rq->a, "%.*s%s", MAX_GENERATED_PREFIX, prefix, suffix));
+        struct json *original = json_clone(rq->a, w->input);
+        r = create_named(w, reply);
+        if (r != -ERROR_ALREADY_EXISTS)
+            return r;
+        rq->failure = NULL;
+        w->input = original;
+        meta = json_get(original, "metadata");
+    }
+    return request_fail_exists(rq, meta_name(w->input));
+}
+
+int rest_create(struct api_request *rq, struct api_reply *reply)
+{
+    int r = request_parse_write_options(rq, "CreateOptions");
+    if (r < 0)
+        return r;
+    struct write w = { .rq = rq };
+    r = read_object(rq, &w.input);
+    if (r == 0)
+        r = check_identity(rq, w.input);
+    if (r == 0)
+        r = rest_check_namespace(rq, meta_name(w.input), false);
+    if (r < 0)
+        return r;
+    if (rq->kind->terminating)
+        return request_failf(rq, "MethodNotAllowed",
+                             "create not allowed while custom resource definition is terminating");
+    struct json *meta = json_get(w.input, "metadata");
+    const char *version = json_find_str(meta, "resourceVersion"),
+               *prefix = json_find_str(meta, "generateName");
+    if (!str_empty(version) && !STREQ(version, "0"))
+        return request_failf(rq, "BadRequest",
+                             "resourceVersion should not be set on objects to be created");
+    if (str_empty(json_find_str(meta, "name")) && !str_empty(prefix))
+        return create_generated(&w, arena_strdup(rq->a, prefix), reply);
+    return create_named(&w, reply);
+}
+
+/* ---- update and patch --------------------------------------------------------------------------------------------- */
+
+/* Kinds that clients write without having read them, as the API server's strategies say. */
+static bool allows_unconditional_update(const struct api_kind *k)
+{
+    return k->builtin && !STREQ(k->resource.plural, "leases") &&
+           !STREQ(k->resource.plural, "customresourcedefinitions");
+}
+
+static bool allows_create_on_update(const struct api_kind *k)
+{
+    static const char *const plurals[] = { "leases", "events", "endpoints" };
+    for (size_t i = 0; k->builtin && i < COUNT_OF(plurals); i++) {
+        if (STREQ(k->resource.plural, plurals[i]))
+            return true;
+    }
+    return false;
+}
+
+static int check_preconditions(struct write *w, struct json *obj, const struct kube_object *current)
+{
+    struct api_request *rq = w->rq;
+    struct json *meta = json_ensure_object(rq->a, obj, "metadata");
+    const char *name = json_find_str(meta, "name"), *uid = json_find_str(meta, "uid");
+    const char *version = json_find_str(meta, "resourceVersion");
+    if (!str_eq(name, rq->name))
+        return request_failf(rq, "BadRequest",
+                             "the name of the object (%s) does not match the name on the URL (%s)",
+                             name ? name : "", rq->name);
+    if (!str_empty(uid) && !STREQ(uid, current->uid)) {
+        const char *text = arena_printf(
+            rq->a,
+            "StorageError: invalid object, Code: 4, Key: /registry/%s%s%s/%s, ResourceVersion: 0, AdditionalErrorMsg: "
+            "Precondition failed: UID in precondition: %s, UID in object meta: %s",
+            rq->kind->k->builtin ? rq->kind->k->resource.plural : rq->kind->resource,
+            str_empty(rq->ns) ? "" : "/", rq->ns, rq->name, uid, current->uid);
+        return request_fail_conflict_text(rq, rq->kind->k->resource.plural, rq->name, text);
+    }
+    if (str_empty(version) || STREQ(version, "0")) {
+        if (w->patch || allows_unconditional_update(rq->kind->k))
+            return 0;
+        struct field_errors errors = { .arena = rq->a };
+        field_errors_add(&errors, "FieldValueInvalid", "metadata.resourceVersion",
+                         "Invalid value: 0x0: must be specified for an update");
+        const struct kube_resource *k = &rq->kind->k->resource;
+        return request_fail(rq, status_invalid(rq->a, k->group, k->plural, rq->name, &errors));
+    }
+    if (!STREQ(version, current->resource_version))
+        return request_fail_conflict(rq, rq->name);
+    return 0;
+}
+
+/* An object that is being deleted goes with its last finalizer. */
+static bool ends_deletion(struct api_request *rq, const struct json *obj)
+{
+    const struct rest_hooks *hooks = rest_hooks_of(rq->kind);
+    return meta_deleting(obj) && json_size(json_find(obj, "metadata", "finalizers")) == 0 &&
+           json_find_int(obj, 0, "metadata", "deletionGracePeriodSeconds") == 0 &&
+           !(hooks && hooks->holds && hooks->holds(obj));
+}
+
+/* From the patched or given object to what is to be stored. */
+static int prepare_update(struct api_request *rq, struct json *obj, const struct json *old,
+                          struct json **ret)
+{
+    const struct api_kind *k = rq->kind->k;
+    struct strategy_context x = strategy_context(rq, old);
+    object_meta_update(rq->a, obj, old);
+    set_defaults(rq, &x, obj);
+    obj = separate_status(rq, obj, old);
+    if (STREQ(rq->sub, "finalize")) {
+        struct json *next = json_clone(rq->a, old);
+        struct json *spec = json_ensure_object(rq->a, next, "spec");
+        json_set(rq->a, spec, "finalizers",
+                 json_clone(rq->a, json_find(obj, "spec", "finalizers")));
+        obj = next;
+    }
+    if (k->strategy->prepare)
+        k->strategy->prepare(&x, obj);
+    const struct rest_hooks *hooks = rest_hooks_of(rq->kind);
+    if (hooks && hooks->on_write)
+        hooks->on_write(rq, obj, old);
+    if (k->has_generation && !is_status_write(rq) && spec_changed(k, obj, old))
+        json_set_int(rq->a, json_get(obj, "metadata"), "generation", meta_generation(old) + 1);
+    int r = validate(rq, &x, obj, old);
+    if (r == 0)
+        r = admit(rq, obj, old);
+    *ret = obj;
+    return r;
+}
+
+static bool nothing_changed(struct arena *a, struct json *obj, const struct json *old)
+{
+    json_set(a, json_get(obj, "metadata"), "resourceVersion",
+             json_clone(a, json_find(old, "metadata", "resourceVersion")));
+    return json_equal(obj, old);
+}
+
+static int decide_update(void *ctx, const struct kube_object *current, struct arena *sa,
+                         struct json **ret_next, bool *ret_unchanged, struct error **err)
+{
+    struct write *w = ctx;
+    struct api_request *rq = w->rq;
+    if (!current) {
+        if (!w->allow_create)
+            return request_fail_not_found(rq, rq->name);
+        return decide_create(w, NULL, sa, ret_next, ret_unchanged, err);
+    }
+    struct json *old = rest_view(rq->a, rq->kind, current);
+    struct json *obj = w->input;
+    int r = w->patch ? patch_apply(rq, w->patch, old, &obj) : 0;
+    if (r == 0)
+        r = check_preconditions(w, obj, current);
+    if (r == 0 && w->patch)
+        r = check_identity(rq, obj);
+    if (r == 0)
+        r = prepare_update(rq, obj, old, &obj);
+    if (r < 0)
+        return r;
+
+    bool removes = ends_deletion(rq, obj);
+    bool unchanged =
+        !removes && nothing_changed(rq->a, obj, old) && rest_is_as_stored(rq->kind, current);
+    *ret_unchanged = unchanged || rq->dry_run;
+    if (rq->dry_run || removes)
+        w->outcome = json_clone(rq->a, obj);
+    if (!unchanged && !removes)
+        *ret_next = stored_form(rq, obj);
+    return 0;
+}
+
+int rest_update(struct api_request *rq, struct api_reply *reply)
+{
+    int r = request_parse_write_options(rq, "UpdateOptions");
+    if (r < 0)
+        return r;
+    struct write w = { .rq = rq };
+    r = read_object(rq, &w.input);
+    if (r == 0)
+        r = check_identity(rq, w.input);
+    if (r < 0)
+        return r;
+    if (allows_create_on_update(rq->kind->k) && STREQ(rq->sub, "")) {
+        CLEANUP(kube_object_cleanup)
+        struct kube_object *o = store_get(rq->server->store, rq->kind->resource, rq->ns, rq->name);
+        if (!o) {
+            if (!str_eq(meta_name(w.input), rq->name))
+                return request_failf(
+                    rq, "BadRequest",
+                    "the name of the object (%s) does not match the name on the URL (%s)",
+                    meta_name(w.input), rq->name);
+            r = rest_check_namespace(rq, rq->name, false);
+            return r < 0 ? r : create_named(&w, reply);
+        }
+    }
+    return write_and_reply(&w, rq->name, decide_update, reply);
+}
+
+int rest_patch(struct api_request *rq, struct api_reply *reply)
+{
+    int r = request_parse_write_options(rq, "PatchOptions");
+    if (r < 0)
+        return r;
+    struct patch patch;
+    r = patch_parse(rq, &patch);
+    if (r < 0)
+        return r;
+    struct write w = { .rq = rq, .patch = &patch };
+    return write_and_reply(&w, rq->name, decide_update, reply);
+}

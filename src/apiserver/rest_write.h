@@ -1,0 +1,14 @@
+/* What patches need of the write pipeline. */
+#pragma once
+
+#include "apiserver/request.h"
+
+/* Checks JSON types and drops unknown fields, whose paths are appended to `unknown`; the error is
+ * the decoder's. */
+int write_decode(struct api_request *rq, struct json *obj, struct json *unknown,
+                 struct error **err);
+/* `strict decoding error: unknown field "spec.x", …` */
+const char *write_strict_text(struct arena *a, const struct json *unknown,
+                              const struct json *duplicates);
+void write_warn_unknown(struct api_request *rq, const struct json *unknown,
+                        const struct json *duplicates);
