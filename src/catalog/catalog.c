@@ -1,5 +1,6 @@
 #include "catalog/catalog.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,7 +64,7 @@ static void read_preset(struct arena *a, const struct json *row, struct preset *
     p->file_size = text(row, "fileSize");
     p->disk = text(row, "disk");
     p->bytes_per_token = json_find_int(row, 0, "bytesPerToken");
-    p->readiness_seconds = (int64_t)json_double(json_get(row, "readinessSeconds"), 0);
+    p->readiness_seconds = (int64_t)ceil(json_double(json_get(row, "readinessSeconds"), 0));
     p->no_cpu_offload = json_find_bool(row, false, "noCpuOffload");
     p->deep_gemm = json_find_bool(row, false, "deepGemm");
     p->cuda_toolkit = json_find_bool(row, false, "cudaToolkit");
