@@ -58,6 +58,8 @@ struct api_kind {
     const struct table_column *columns;
     size_t column_count;
     void (*cells)(struct arena *a, const struct json *obj, int64_t now_wall_ns, struct json *cells);
+    /* The conditions of an object's row ("Completed" for pods that have ended); NULL: never any. */
+    struct json *(*row_conditions)(struct arena *a, const struct json *obj);
     /* CRDs: compiled schema of this version, custom printer columns; NULL for built-in kinds. */
     struct schema *schema;
     struct crd_columns *crd_columns;

@@ -1,0 +1,6 @@
+#pragma once
+
+#include "apiserver/kinds/rules.h"
+
+/* The spec of a PersistentVolumeClaim, also inside of claim templates. */
+void pvc_validate_spec(const struct json *spec, const struct field_path *p, struct field_errors *errors);

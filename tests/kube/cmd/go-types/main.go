@@ -1,0 +1,139 @@
+// go-types prints, as JSON, what OpenAPI does not tell about the Go types of the built-in kinds: the names of types (error
+// messages of the decoder carry them), and which members are written even when they are empty.
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"reflect"
+	"strings"
+
+	apps "k8s.io/api/apps/v1"
+	autoscaling "k8s.io/api/autoscaling/v1"
+	coordination "k8s.io/api/coordination/v1"
+	core "k8s.io/api/core/v1"
+	apiextensions "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+type field struct {
+	Type          string `json:"type"`
+	OmitEmpty     bool   `json:"omitEmpty"`
+	OmitZero      bool   `json:"omitZero"`
+	PatchStrategy string `json:"patchStrategy,omitempty"`
+	PatchMergeKey string `json:"patchMergeKey,omitempty"`
+	Order         int    `json:"order"`
+}
+
+type dump struct {
+	Roots   map[string]string           `json:"roots"`
+	Named   map[string]string           `json:"named"`  // types with a name that are no structs
+	Opaque  map[string]bool             `json:"opaque"` // types that read and write themselves
+	Structs map[string]map[string]field `json:"structs"`
+	OpenAPI map[string]string           `json:"openAPI"` // struct -> name of its OpenAPI schema
+}
+
+var (
+	out         = dump{map[string]string{}, map[string]string{}, map[string]bool{}, map[string]map[string]field{}, map[string]string{}}
+	seen        = map[string]reflect.Type{}
+	unmarshaler = reflect.TypeOf((*json.Unmarshaler)(nil)).Elem()
+)
+
+func visit(t reflect.Type) {
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Array:
+		if t.Name() == "" {
+			visit(t.Elem())
+			return
+		}
+	case reflect.Map:
+		if t.Name() == "" {
+			visit(t.Key())
+			visit(t.Elem())
+			return
+		}
+	}
+	if t.PkgPath() == "" {
+		return
+	}
+	name := t.String()
+	if was, ok := seen[name]; ok {
+		// a name of two packages does no harm while it means the same
+		if was != t && (t.Kind() == reflect.Struct || under(was) != under(t)) {
+			panic("two types are called " + name)
+		}
+		return
+	}
+	seen[name] = t
+	if reflect.PointerTo(t).Implements(unmarshaler) {
+		out.Opaque[name] = true
+		return
+	}
+	if t.Kind() != reflect.Struct {
+		out.Named[name] = under(t)
+		if t.Kind() == reflect.Map || t.Kind() == reflect.Slice {
+			visit(t.Elem())
+		}
+		return
+	}
+	fields := map[string]field{}
+	out.Structs[name] = fields
+	path := strings.ReplaceAll(t.PkgPath(), "/", ".")
+	out.OpenAPI[name] = path + "." + t.Name()
+	collect(t, fields)
+}
+
+// The type behind a name, written with the names of its parts.
+func under(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Map:
+		return "map[" + t.Key().String() + "]" + t.Elem().String()
+	case reflect.Slice:
+		return "[]" + t.Elem().String()
+	}
+	return t.Kind().String()
+}
+
+func collect(t reflect.Type, fields map[string]field) {
+	for i := 0; i < t.NumField(); i++ {
+		f := t.Field(i)
+		parts := strings.Split(f.Tag.Get("json"), ",")
+		if f.Anonymous && parts[0] == "" {
+			collect(f.Type, fields)
+			continue
+		}
+		if parts[0] == "-" || parts[0] == "" {
+			continue
+		}
+		r := field{Type: f.Type.String(), Order: len(fields),
+			PatchStrategy: f.Tag.Get("patchStrategy"), PatchMergeKey: f.Tag.Get("patchMergeKey")}
+		for _, option := range parts[1:] {
+			r.OmitEmpty = r.OmitEmpty || option == "omitempty"
+			r.OmitZero = r.OmitZero || option == "omitzero"
+		}
+		fields[parts[0]] = r
+		visit(f.Type)
+	}
+}
+
+func main() {
+	for key, value := range map[string]any{
+		"v1/Namespace": core.Namespace{}, "v1/Node": core.Node{}, "v1/Pod": core.Pod{}, "v1/Service": core.Service{},
+		"v1/Endpoints": core.Endpoints{}, "v1/ConfigMap": core.ConfigMap{}, "v1/Secret": core.Secret{},
+		"v1/Event": core.Event{}, "v1/ServiceAccount": core.ServiceAccount{},
+		"v1/PersistentVolumeClaim": core.PersistentVolumeClaim{}, "apps/v1/StatefulSet": apps.StatefulSet{},
+		"apps/v1/ControllerRevision": apps.ControllerRevision{}, "coordination.k8s.io/v1/Lease": coordination.Lease{},
+		"apiextensions.k8s.io/v1/CustomResourceDefinition": apiextensions.CustomResourceDefinition{},
+		"autoscaling/v1/Scale":                             autoscaling.Scale{}, "v1/Binding": core.Binding{},
+		"meta.k8s.io/v1/DeleteOptions": meta.DeleteOptions{},
+	} {
+		t := reflect.TypeOf(value)
+		out.Roots[key] = t.String()
+		visit(t)
+	}
+	encoder := json.NewEncoder(os.Stdout)
+	encoder.SetIndent("", " ")
+	if err := encoder.Encode(out); err != nil {
+		panic(err)
+	}
+}
