@@ -1,7 +1,8 @@
 /* A small interpreter of encoding/json's rules over the type table:
  *
  *   - null and absent are the zero value of the type;
- *   - "omitempty" drops false, 0, "", null and empty lists and maps, "omitzero" what is absent; structs are kept otherwise;
+ *   - "omitempty" drops false, 0, "", null and empty lists and maps, "omitzero" what is absent;
+ * structs are kept otherwise;
  *   - quantity, time and intstr write themselves. */
 #include "api/go_json.h"
 
@@ -19,14 +20,28 @@ EMBEDDED(workspace_types);
 
 #define MAX_PATH (4 * KIB)
 
-enum kind { POINTER, LIST, MAP, STRUCT, STRING, BOOLEAN, INTEGER, QUANTITY, TIME, MICROTIME, INTSTR, RAW };
+enum kind {
+    POINTER,
+    LIST,
+    MAP,
+    STRUCT,
+    STRING,
+    BOOLEAN,
+    INTEGER,
+    QUANTITY,
+    TIME,
+    MICROTIME,
+    INTSTR,
+    RAW
+};
 
 static const struct {
     const char *name;
     enum kind kind;
 } scalars[] = {
-    { "string", STRING },     { "bool", BOOLEAN },      { "int", INTEGER },   { "quantity", QUANTITY },
-    { "time", TIME },         { "microtime", MICROTIME }, { "intstr", INTSTR }, { "raw", RAW },
+    { "string", STRING },     { "bool", BOOLEAN }, { "int", INTEGER },
+    { "quantity", QUANTITY }, { "time", TIME },    { "microtime", MICROTIME },
+    { "intstr", INTSTR },     { "raw", RAW },
 };
 
 struct member {
@@ -38,14 +53,14 @@ struct member {
 
 struct type {
     enum kind kind;
-    const struct type *element;   /* of pointers, lists and maps */
-    struct member *members;       /* of structs */
+    const struct type *element; /* of pointers, lists and maps */
+    struct member *members;     /* of structs */
     size_t member_count;
 };
 
 struct go_types {
     struct arena *a;
-    struct map *by_name;          /* "PodSpec", "*PodSpec", "[]string" … -> struct type */
+    struct map *by_name; /* "PodSpec", "*PodSpec", "[]string" … -> struct type */
 };
 
 /* ---- the table ---------------------------------------------------------------------------------------------- */
@@ -127,7 +142,8 @@ struct writer {
 
 static int wrong(struct writer *w, const struct json *v, const char *wanted)
 {
-    return error_set(w->err, ERROR_INVALID, "%s: %s is not %s", buf_str(&w->path), json_type_name(json_type(v)), wanted);
+    return error_set(w->err, ERROR_INVALID, "%s: %s is not %s", buf_str(&w->path),
+                     json_type_name(json_type(v)), wanted);
 }
 
 static bool is_empty(const struct type *type, const struct json *v)
@@ -151,7 +167,8 @@ static bool is_empty(const struct type *type, const struct json *v)
 
 static int write_value(struct writer *w, const struct type *type, const struct json *v);
 
-static int write_at(struct writer *w, const struct type *type, const struct json *v, const char *key, size_t index)
+static int write_at(struct writer *w, const struct type *type, const struct json *v,
+                    const char *key, size_t index)
 {
     size_t len = w->path.len;
     if (key)
@@ -253,7 +270,8 @@ static int write_time(struct writer *w, const struct json *v, bool micro)
     return 0;
 }
 
-static int write_scalar(struct writer *w, const struct json *v, bool right_type, const char *wanted, const char *zero)
+static int write_scalar(struct writer *w, const struct json *v, bool right_type, const char *wanted,
+                        const char *zero)
 {
     if (json_is_null(v)) {
         buf_puts(w->out, zero);
@@ -298,15 +316,16 @@ static int write_value(struct writer *w, const struct type *type, const struct j
     case INTEGER:
         return write_scalar(w, v, is_integer(v), "an integer", "0");
     case INTSTR:
-        return write_scalar(w, v, is_integer(v) || json_is_string(v), "an integer or a string", "0");
+        return write_scalar(w, v, is_integer(v) || json_is_string(v), "an integer or a string",
+                            "0");
     case RAW:
         return write_scalar(w, v, true, "", "null");
     }
     return 0;
 }
 
-int go_json_write(const struct go_types *t, const char *type, const char *path, const struct json *v, struct buf *out,
-                  struct error **err)
+int go_json_write(const struct go_types *t, const char *type, const char *path,
+                  const struct json *v, struct buf *out, struct error **err)
 {
     const struct type *root = map_get(t->by_name, type);
     if (!root)

@@ -21,7 +21,8 @@ int workspace_identify(struct arena *a, const struct go_types *types, const stru
     struct json *values[COUNT_OF(parts)];
     for (size_t i = 0; i < COUNT_OF(parts); i++) {
         size_t start = text.len;
-        int r = go_json_write(types, parts[i].type, parts[i].key, json_get(workspace, parts[i].key), &text, err);
+        int r = go_json_write(types, parts[i].type, parts[i].key, json_get(workspace, parts[i].key),
+                              &text, err);
         if (r == 0)
             r = json_parse(a, text.data + start, text.len - start, &values[i], err);
         if (r < 0)

@@ -3,11 +3,12 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "json/build.h"
 #include "kube/meta.h"
 #include "kube/selector.h"
+#include "json/build.h"
 
-/* Labels that KAITO puts on nodes and pods: a selector that asks for them would cross Workspaces. */
+/* Labels that KAITO puts on nodes and pods: a selector that asks for them would cross Workspaces.
+ */
 static const char *const reserved_labels[] = {
     "kaito.sh/workspace",
     "kaito.sh/ragengine",
@@ -38,7 +39,8 @@ static bool is_reserved(const char *key)
     return false;
 }
 
-static void add_label(struct arena *a, struct workspace *ws, const char *key, const struct json *value)
+static void add_label(struct arena *a, struct workspace *ws, const char *key,
+                      const struct json *value)
 {
     if (is_reserved(key))
         ws->reserved_labels++;
@@ -86,7 +88,8 @@ void workspace_read(struct arena *a, const struct json *obj, struct workspace *r
         .tuning = object_or_null(json_get(obj, "tuning")),
         .preset = preset,
         .template = object_or_null(json_get(inference, "template")),
-        .adapters = json_size(json_get(inference, "adapters")) > 0 ? json_get(inference, "adapters") : NULL,
+        .adapters =
+            json_size(json_get(inference, "adapters")) > 0 ? json_get(inference, "adapters") : NULL,
         .preset_name = string_or_empty(json_get(preset, "name")),
         .config = string_or_empty(json_get(inference, "config")),
         .access_secret = string_or_empty(json_find(preset, "presetOptions", "modelAccessSecret")),
@@ -109,8 +112,10 @@ static int check_name(const struct workspace *ws, struct error **err)
 {
     int r = kube_validate_dns1035_label(ws->name, err);
     if (r == 0 && strlen(ws->name) > WORKSPACE_NAME_MAX)
-        r = error_set(err, ERROR_INVALID, "must be no more than %d characters, because pods and Services are named after it",
-                      WORKSPACE_NAME_MAX);
+        r = error_set(
+            err, ERROR_INVALID,
+            "must be no more than %d characters, because pods and Services are named after it",
+            WORKSPACE_NAME_MAX);
     if (r < 0) {
         error_prefix(err, r, "metadata.name \"%s\" cannot be used, choose another one", ws->name);
         if (err)
@@ -123,25 +128,29 @@ static int check_selector(const struct workspace *ws, struct error **err)
 {
     JSON_FOREACH(it, json_find(ws->json, "resource", "labelSelector", "matchExpressions"))
         if (!only_value(it.value))
-            return refuse(err, ERROR_INVALID, "InvalidSelector",
-                          "resource.labelSelector.matchExpressions can ask for one value of a label only (operator In with one "
-                          "value); use matchLabels");
+            return refuse(
+                err, ERROR_INVALID, "InvalidSelector",
+                "resource.labelSelector.matchExpressions can ask for one value of a label only (operator In with one "
+                "value); use matchLabels");
     return 0;
 }
 
 static int check_task(const struct workspace *ws, struct error **err)
 {
     if (!ws->inference && !ws->tuning)
-        return refuse(err, ERROR_INVALID, "InvalidSpec", "neither inference nor tuning is set; one of them is needed");
+        return refuse(err, ERROR_INVALID, "InvalidSpec",
+                      "neither inference nor tuning is set; one of them is needed");
     if (ws->inference && ws->tuning)
-        return refuse(err, ERROR_INVALID, "InvalidSpec", "inference and tuning are both set; make two Workspaces of it");
+        return refuse(err, ERROR_INVALID, "InvalidSpec",
+                      "inference and tuning are both set; make two Workspaces of it");
     if (!ws->inference)
         return 0;
     if (!ws->preset && !ws->template)
         return refuse(err, ERROR_INVALID, "InvalidSpec",
                       "inference has neither a preset nor a template; one of them is needed");
     if (ws->preset && ws->template)
-        return refuse(err, ERROR_INVALID, "InvalidSpec", "inference has both a preset and a template; remove one of them");
+        return refuse(err, ERROR_INVALID, "InvalidSpec",
+                      "inference has both a preset and a template; remove one of them");
     return 0;
 }
 

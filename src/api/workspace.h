@@ -4,19 +4,20 @@
 #include "json/json.h"
 
 #define WORKSPACE_FINALIZER "workspace.finalizer.kaito.sh"
-#define WORKSPACE_HASH "workspace.kaito.io/hash"               /* annotations */
+#define WORKSPACE_HASH "workspace.kaito.io/hash" /* annotations */
 #define WORKSPACE_REVISION "workspace.kaito.io/revision"
-#define WORKSPACE_REVISION_NAME "workspace.kaito.io/name"      /* label of ControllerRevisions */
-#define WORKSPACE_LABEL "kaito.sh/workspace"                   /* label of pods, selector */
-#define WORKSPACE_RUNTIME "kaito.sh/runtime"                   /* annotations */
+#define WORKSPACE_REVISION_NAME "workspace.kaito.io/name" /* label of ControllerRevisions */
+#define WORKSPACE_LABEL "kaito.sh/workspace"              /* label of pods, selector */
+#define WORKSPACE_RUNTIME "kaito.sh/runtime"              /* annotations */
 #define WORKSPACE_LOAD_BALANCER "kaito.sh/enablelb"
 #define WORKSPACE_DISABLE_BENCHMARK "kaito.sh/disable-benchmark"
 #define WORKSPACE_PERFORMANCE_MODE "kaito.sh/performance-mode"
-#define WORKSPACE_CREATED_BY "inferenceset.kaito.sh/created-by"          /* labels */
+#define WORKSPACE_CREATED_BY "inferenceset.kaito.sh/created-by" /* labels */
 #define WORKSPACE_MRI_CREATED_BY "multiroleinference.kaito.sh/created-by"
 #define WORKSPACE_ROLE "kaito.sh/inference-role"
 
-/* Longest name that works: the controller-revision-hash label of its pods is the name, a dash and ten characters. */
+/* Longest name that works: the controller-revision-hash label of its pods is the name, a dash and
+ * ten characters. */
 #define WORKSPACE_NAME_MAX 52
 
 struct workspace {
@@ -27,32 +28,35 @@ struct workspace {
     int64_t generation;
     bool deleting;
 
-    int64_t count;                   /* resource.count, 1 when unset */
-    const char *instance_type;       /* "" when unset */
-    const struct json *partition;    /* NULL when unset */
-    struct json *node_labels;        /* what its nodes must carry: matchLabels without reserved keys, and expressions that
-                                        ask for one value of one label; an object, maybe empty */
-    size_t reserved_labels;          /* how many keys were left out because KAITO uses them itself */
+    int64_t count;                /* resource.count, 1 when unset */
+    const char *instance_type;    /* "" when unset */
+    const struct json *partition; /* NULL when unset */
+    struct json *node_labels; /* what its nodes must carry: matchLabels without reserved keys, and
+                                 expressions that       ask for one value of one label; an object,
+                                 maybe empty */
+    size_t reserved_labels;   /* how many keys were left out because KAITO uses them itself */
 
-    const struct json *inference;    /* NULL when unset, as the following */
+    const struct json *inference; /* NULL when unset, as the following */
     const struct json *tuning;
     const struct json *preset;
     const struct json *template;
     const struct json *adapters;
-    const char *preset_name;         /* "" when unset, as the following */
-    const char *config;              /* name of a ConfigMap */
-    const char *access_secret;       /* name of a Secret with the key HF_TOKEN */
-    const char *runtime;             /* the annotation */
-    const char *created_by;          /* the InferenceSet it belongs to */
+    const char *preset_name;   /* "" when unset, as the following */
+    const char *config;        /* name of a ConfigMap */
+    const char *access_secret; /* name of a Secret with the key HF_TOKEN */
+    const char *runtime;       /* the annotation */
+    const char *created_by;    /* the InferenceSet it belongs to */
 };
 
 /* Borrows from obj; what is made anew lives in the arena. */
 void workspace_read(struct arena *a, const struct json *obj, struct workspace *ret);
 
-/* Whether it can work at all, beyond what the CRD's schema checks. -ERROR_INVALID or -ERROR_UNSUPPORTED, with a reason for
- * conditions (error_reason()) and a text that names the field and the way out. */
+/* Whether it can work at all, beyond what the CRD's schema checks. -ERROR_INVALID or
+ * -ERROR_UNSUPPORTED, with a reason for conditions (error_reason()) and a text that names the field
+ * and the way out. */
 int workspace_check(const struct workspace *ws, struct error **err);
 
 enum load_balancer { LOAD_BALANCER_NO, LOAD_BALANCER_YES, LOAD_BALANCER_UNCLEAR };
-/* The annotation kaito.sh/enablelb: true, 1, yes in any case; false, 0, no or absent; anything else is unclear. */
+/* The annotation kaito.sh/enablelb: true, 1, yes in any case; false, 0, no or absent; anything else
+ * is unclear. */
 enum load_balancer workspace_load_balancer(const struct workspace *ws);

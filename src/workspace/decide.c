@@ -77,6 +77,22 @@ static void decide_deletion(struct decider *d)
 
 /* ---- can it work --------------------------------------------------------------------------------------------------- */
 
+static void check_adapters(struct decider *d)
+{
+    if (d->ws.template)
+        return;
+    if (d->ws.adapters && d->choice.engine != &engine_vllm)
+        decider_problem(d, true, "AdaptersUnsupported",
+                        arena_printf(d->a, "%s runs no adapters; remove inference.adapters",
+                                     d->choice.engine->name));
+    JSON_FOREACH(it, d->ws.adapters)
+        if (!json_is_object(json_find(it.value, "source", "volumeSource")) ||
+            !json_find_str(it.value, "source", "name"))
+            decider_problem(
+                d, true, "AdaptersUnsupported",
+                "this version takes adapters from volumes only; each needs source.name and source.volumeSource");
+}
+
 static void decide_engine(struct decider *d)
 {
     struct error *err = NULL;
@@ -95,26 +111,7 @@ static void decide_engine(struct decider *d)
         decider_problem_error(d, true, err);
         return;
     }
-    const struct engine *engine = d->choice.engine;
-    if (!d->ws.template && !engine->container)
-        decider_problem(
-            d, true, "RuntimeUnavailable",
-            arena_printf(
-                d->a,
-                "this version cannot run models with %s; llama.cpp runs presets with GGUF weights",
-                engine->name));
-    if (d->ws.adapters && !d->ws.template && engine->format == WEIGHTS_GGUF)
-        decider_problem(d, true, "AdaptersUnsupported",
-                        "llama.cpp runs no adapters here; remove inference.adapters");
-}
-
-/* Computed once and kept: a Workspace is not resized under running pods. */
-static void decide_target_nodes(struct decider *d)
-{
-    d->target_nodes = json_find_int(d->ws.json, 0, "status", "targetNodeCount");
-    if (d->target_nodes > 0 || d->problem.reason)
-        return;
-    d->target_nodes = d->ws.template ? d->ws.count : 1;
+    check_adapters(d);
 }
 
 static const char *gib(struct arena *a, uint64_t bytes)
@@ -174,7 +171,7 @@ void workspace_decide(struct arena *a, const struct decide_input *in, struct dec
     }
     decide_engine(&d);
     decide_identity(&d);
-    decide_target_nodes(&d);
+    decide_gpu(&d);
     decide_nodes(&d);
     decide_weights(&d);
     decide_workload(&d);

@@ -17,6 +17,7 @@ struct decider {
     struct decision *out;
     struct workspace ws;
     struct engine_choice choice; /* .engine NULL: none could be chosen */
+    struct gpu gpu;              /* of one node; .count 0: unknown or not asked for */
     int64_t revision;            /* 0: unknown */
     int64_t target_nodes;        /* 0: unknown */
     int64_t ready_nodes;
@@ -35,8 +36,14 @@ void decider_problem_error(struct decider *d, bool final, struct error *err);
 /* decide_revision.c: the ControllerRevision of this specification, the annotations that name it,
  * and the finalizer. */
 void decide_identity(struct decider *d);
+/* decide_gpu.c: GPUs of a node, and the number of nodes that the model needs. */
+void decide_gpu(struct decider *d);
+/* benchmark.c */
+enum benchmark { BENCHMARK_NONE, BENCHMARK_DONE, BENCHMARK_FAILED };
+enum benchmark decide_benchmark(struct decider *d, struct json *status, struct json *conditions);
 /* decide_nodes.c */
 void decide_nodes(struct decider *d);
+bool decide_node_ready(const struct json *node);
 int64_t decide_node_memory(
     const struct decider *d); /* bytes a pod may have on the largest ready node; -1: unknown */
 /* workload.c: Services and StatefulSet. */

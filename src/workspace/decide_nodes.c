@@ -7,7 +7,7 @@
 #include "workspace/decide_internal.h"
 #include "json/build.h"
 
-static bool node_ready(const struct json *node)
+bool decide_node_ready(const struct json *node)
 {
     return !meta_deleting(node) &&
            condition_is(json_find(node, "status", "conditions"), "Ready", "True");
@@ -19,7 +19,7 @@ int64_t decide_node_memory(const struct decider *d)
     JSON_FOREACH(it, d->o->nodes) {
         const char *text = json_find_str(it.value, "status", "allocatable", "memory");
         int64_t bytes = 0;
-        if (node_ready(it.value) && text && quantity_value(text, &bytes, NULL) == 0)
+        if (decide_node_ready(it.value) && text && quantity_value(text, &bytes, NULL) == 0)
             most = MAX(most, bytes);
     }
     return most;
@@ -38,7 +38,7 @@ static const char *labels_text(struct arena *a, const struct json *labels, const
 static const char *unready_text(struct arena *a, const struct json *nodes)
 {
     JSON_FOREACH(it, nodes) {
-        if (node_ready(it.value))
+        if (decide_node_ready(it.value))
             continue;
         if (meta_deleting(it.value))
             return arena_printf(a, "node %s is being deleted", meta_name(it.value));
@@ -77,7 +77,7 @@ static const char *shortage(struct decider *d, int64_t want)
 void decide_nodes(struct decider *d)
 {
     JSON_FOREACH(it, d->o->nodes)
-        d->ready_nodes += node_ready(it.value);
+        d->ready_nodes += decide_node_ready(it.value);
     /* Before the number is known, one is the least. */
     int64_t want = MAX(d->target_nodes, INT64_C(1));
     d->resource_ready = d->ready_nodes >= want;

@@ -103,6 +103,12 @@ static void set_inference_conditions(struct decider *d, struct json *status,
     }
     /* Pods of an earlier specification may go on serving while the present one cannot work. */
     bool final = d->problem.reason && d->problem.final;
+    if (serving && !final && decide_benchmark(d, status, conditions) == BENCHMARK_FAILED) {
+        set_condition(d, conditions, "WorkspaceSucceeded", false, "BenchmarkFailed",
+                      json_find_str(condition_find(conditions, "BenchmarkCompleted"), "message"));
+        json_set_str(d->a, status, "state", "NotReady");
+        return;
+    }
     if (serving && !final) {
         set_condition(d, conditions, "WorkspaceSucceeded", true, "workspaceSucceeded",
                       "workspace succeeds");

@@ -153,9 +153,14 @@ struct json *engine_http_port(struct arena *a)
     return OBJ("name", STR("http"), "protocol", STR("TCP"), "port", INT(80), "targetPort", INT(ENGINE_PORT));
 }
 
-struct json *engine_health_probe(struct arena *a, int64_t period_s, int64_t timeout_s, int64_t failures)
+struct json *engine_port(struct arena *a, const char *name, int64_t number)
 {
-    return OBJ("httpGet", OBJ("path", STR("/health"), "port", INT(ENGINE_PORT)),
+    return OBJ("name", STR(name), "containerPort", INT(number), "protocol", STR("TCP"));
+}
+
+struct json *engine_health_probe(struct arena *a, int64_t port, int64_t period_s, int64_t timeout_s, int64_t failures)
+{
+    return OBJ("httpGet", OBJ("path", STR("/health"), "port", INT(port)),
                "periodSeconds", INT(period_s),
                "timeoutSeconds", timeout_s > 0 ? INT(timeout_s) : NULL,
                "failureThreshold", failures > 0 ? INT(failures) : NULL);
@@ -173,5 +178,30 @@ struct json *engine_config_mount(struct arena *a, const struct engine_request *q
     if (q->ws->config[0] == '\0')
         return NULL;
     return OBJ("name", STR("config-volume"), "mountPath", STR("/mnt/config"));
+}
+
+struct json *engine_dshm_volume(struct arena *a)
+{
+    return OBJ("name", STR("dshm"), "emptyDir", OBJ("medium", STR("Memory")));
+}
+
+struct json *engine_dshm_mount(struct arena *a)
+{
+    return OBJ("name", STR("dshm"), "mountPath", STR("/dev/shm"));
+}
+
+struct json *engine_token(struct arena *a, const struct engine_request *q)
+{
+    if (q->ws->access_secret[0] == '\0')
+        return NULL;
+    return OBJ("name", STR("HF_TOKEN"),
+               "valueFrom", OBJ("secretKeyRef", OBJ("name", STR(q->ws->access_secret),
+                                                    "key", STR("HF_TOKEN"),
+                                                    "optional", BOOL(true))));
+}
+
+struct json *engine_field_env(struct arena *a, const char *name, const char *field)
+{
+    return OBJ("name", STR(name), "valueFrom", OBJ("fieldRef", OBJ("fieldPath", STR(field))));
 }
 /* clang-format on */

@@ -4,13 +4,18 @@
 
 #include "api/workspace.h"
 #include "catalog/catalog.h"
+#include "catalog/gpu.h"
 #include "workspace/workspace.h"
 
+struct engine;
+
 struct engine_request {
+    const struct engine *engine;
     const struct workspace *ws;
     const struct preset *preset; /* NULL: a model of the store that is no preset */
     const char *model;           /* short name: of the preset, or of the model in the store */
     const struct workspace_settings *settings;
+    const struct gpu *gpu; /* of one node; NULL for engines that ask for none */
     uint64_t weight_bytes; /* 0: unknown */
     int64_t nodes;
 };
@@ -20,14 +25,19 @@ struct engine {
     enum weights_format format;
     bool weights_in_store; /* on one box, its weights must be in the model store before it is
                               started */
-    bool replaces_pods; /* a changed specification replaces the whole pod template, not only parts
-                           of it */
+    bool needs_gpu;        /* its nodes must have labels that say what GPUs they have */
+    bool spans_nodes;      /* a model that is too large for one node is spread over several */
+    bool benchmarks;       /* measures itself before it gets ready */
+    bool replaces_pods; /* a changed specification replaces the whole pod template; else only what
+                           the Go operator would update: environment, mounts, volumes, what runs
+                           before */
 
     /* Ports of the Service. */
     struct json *(*service_ports)(struct arena *a, enum load_balancer lb);
-    /* The main container, its volumes, and what runs before it (NULL: nothing). */
+    /* The main container; its volumes; further containers; what runs before (NULL: none). */
     struct json *(*container)(struct arena *a, const struct engine_request *q);
     struct json *(*volumes)(struct arena *a, const struct engine_request *q);
+    struct json *(*sidecar)(struct arena *a, const struct engine_request *q);
     struct json *(*init_containers)(struct arena *a, const struct engine_request *q);
 };
 
@@ -60,9 +70,25 @@ const char *engine_store_name(struct arena *a, const struct workspace *ws,
  * model. */
 const char *engine_served_name(const struct engine_request *q);
 struct json *engine_http_port(struct arena *a); /* of a Service: 80 → 5000 */
-struct json *engine_health_probe(struct arena *a, int64_t period_s, int64_t timeout_s,
+struct json *engine_port(struct arena *a, const char *name, int64_t number);
+struct json *engine_health_probe(struct arena *a, int64_t port, int64_t period_s, int64_t timeout_s,
                                  int64_t failures);
 struct json *engine_config_volume(
     struct arena *a, const struct engine_request *q); /* NULL when there is no config */
 struct json *engine_config_mount(struct arena *a, const struct engine_request *q);
+struct json *engine_dshm_volume(struct arena *a);
+struct json *engine_dshm_mount(struct arena *a);
+/* HF_TOKEN from the Secret of the preset; NULL when it names none. */
+struct json *engine_token(struct arena *a, const struct engine_request *q);
+struct json *engine_field_env(struct arena *a, const char *name, const char *field);
 #define ENGINE_CONFIG_FILE "/mnt/config/inference_config.yaml"
+#define ENGINE_WEIGHTS_DIR "/workspace/weights"
+#define ENGINE_WEIGHTS_VOLUME "model-weights-volume"
+
+/* ---- vLLM and transformers (engine_gpu.c) --------------------------------------------------------------------- */
+
+/* Image with both, as KAITO v0.12 has it, and the version of vLLM in it. */
+#define KAITO_BASE_TAG "0.5.0"
+#define KAITO_BASE_VLLM "0.25.1"
+#define BENCHMARK_SCRIPT "benchmark_entrypoint.py"
+bool engine_benchmark_wanted(const struct workspace *ws);

@@ -5,8 +5,6 @@
 #include "base/str.h"
 #include "json/build.h"
 
-#define WEIGHTS_DIR "/workspace/weights"
-#define WEIGHTS_VOLUME "model-weights-volume"
 /* As long as the slowest disk may take to read the largest model. */
 #define STARTUP_SECONDS 1800
 
@@ -24,26 +22,16 @@ static struct json *service_ports(struct arena *a, enum load_balancer lb)
 static struct json *command(struct arena *a, const struct engine_request *q)
 {
     return ARR(STR("kaito-serve"), STR(engine_llama.name),
-               STRF("--model=" WEIGHTS_DIR "/%s.gguf", q->model),
+               STRF("--model=" ENGINE_WEIGHTS_DIR "/%s.gguf", q->model),
                STRF("--served-model-name=%s", engine_served_name(q)),
                STRF("--port=%d", ENGINE_PORT),
                q->ws->config[0] ? STR("--kaito-config-file=" ENGINE_CONFIG_FILE) : NULL);
 }
 
-static struct json *token_env(struct arena *a, const struct engine_request *q)
-{
-    if (q->ws->access_secret[0] == '\0')
-        return NULL;
-    return ARR(OBJ("name", STR("HF_TOKEN"),
-                   "valueFrom", OBJ("secretKeyRef", OBJ("name", STR(q->ws->access_secret),
-                                                        "key", STR("HF_TOKEN"),
-                                                        "optional", BOOL(true)))));
-}
-
 static struct json *weights_mount(struct arena *a, bool read_only)
 {
-    return OBJ("name", STR(WEIGHTS_VOLUME),
-               "mountPath", STR(WEIGHTS_DIR),
+    return OBJ("name", STR(ENGINE_WEIGHTS_VOLUME),
+               "mountPath", STR(ENGINE_WEIGHTS_DIR),
                "readOnly", read_only ? BOOL(true) : NULL);
 }
 
@@ -53,26 +41,26 @@ static struct json *container(struct arena *a, const struct engine_request *q)
     return OBJ("name", STR(q->ws->name),
                "image", STR(image(a, q)),
                "command", command(a, q),
-               "ports", ARR(OBJ("name", STR("http"), "containerPort", INT(ENGINE_PORT), "protocol", STR("TCP"))),
+               "ports", ARR(engine_port(a, "http", ENGINE_PORT)),
                "resources", memory ? OBJ("requests", OBJ("memory", memory)) : NULL,
-               "startupProbe", engine_health_probe(a, 1, 0, STARTUP_SECONDS),
+               "startupProbe", engine_health_probe(a, ENGINE_PORT, 1, 0, STARTUP_SECONDS),
                /* A processor that is busy with tokens may answer late: that is no reason to kill it. */
-               "livenessProbe", engine_health_probe(a, 10, 5, 6),
-               "readinessProbe", engine_health_probe(a, 2, 5, 0),
+               "livenessProbe", engine_health_probe(a, ENGINE_PORT, 10, 5, 6),
+               "readinessProbe", engine_health_probe(a, ENGINE_PORT, 2, 5, 0),
                /* kaito-serve's last line says why it ended */
                "terminationMessagePolicy", STR("FallbackToLogsOnError"),
                "volumeMounts", ARR(engine_config_mount(a, q),
                                    weights_mount(a, true),
-                                   OBJ("name", STR("dshm"), "mountPath", STR("/dev/shm"))));
+                                   engine_dshm_mount(a)));
 }
 
 /* One box mounts its model store, a cluster fetches the weights into each pod. */
 static struct json *volumes(struct arena *a, const struct engine_request *q)
 {
     const char *store = q->settings->models_dir;
-    return ARR(OBJ("name", STR("dshm"), "emptyDir", OBJ("medium", STR("Memory"))),
+    return ARR(engine_dshm_volume(a),
                engine_config_volume(a, q),
-               OBJ("name", STR(WEIGHTS_VOLUME),
+               OBJ("name", STR(ENGINE_WEIGHTS_VOLUME),
                    "hostPath", store ? OBJ("path", STR(store), "type", STR("Directory")) : NULL,
                    "emptyDir", store ? NULL : EMPTY_OBJ()));
 }
@@ -82,10 +70,11 @@ static struct json *init_containers(struct arena *a, const struct engine_request
 {
     if (q->settings->models_dir)
         return NULL;
+    struct json *token = engine_token(a, q);
     return ARR(OBJ("name", STR("model-weights-downloader"),
                    "image", STR(image(a, q)),
-                   "command", ARR(STR("kaito"), STR("models"), STR("pull"), STR(q->model), STR("--models-dir=" WEIGHTS_DIR)),
-                   "env", token_env(a, q),
+                   "command", ARR(STR("kaito"), STR("models"), STR("pull"), STR(q->model), STR("--models-dir=" ENGINE_WEIGHTS_DIR)),
+                   "env", token ? ARR(token) : NULL,
                    "terminationMessagePolicy", STR("FallbackToLogsOnError"),
                    "volumeMounts", ARR(weights_mount(a, false))));
 }

@@ -11,6 +11,7 @@
 
 /* The smallest context that a model is worth starting for; kaito-serve counts the same. */
 #define SMALLEST_CONTEXT 256
+#define MAX_LOG (32 * MIB)
 
 /* ---- projections ---------------------------------------------------------------------------------------------------- */
 
@@ -45,7 +46,11 @@ static const char *const top_keys[] = { "apiVersion", "kind", "metadata", "spec"
 
 void observe_project_workload(struct arena *a, struct json *obj)
 {
-    static const char *const spec_keys[] = { "type", "replicas", NULL };
+    static const char *const spec_keys[] = { "type", "replicas", "template", NULL };
+    static const char *const template_keys[] = { "spec", NULL };
+    static const char *const pod_keys[] = { "containers", NULL };
+    static const char *const container_keys[] = { "name", "startupProbe", NULL };
+    static const char *const probe_keys[] = { "exec", NULL };
     static const char *const status_keys[] = { "readyReplicas", "replicas", NULL };
     static const char *const foreign_keys[] = {
         "name", "namespace", "uid", "resourceVersion", "ownerReferences", NULL
@@ -54,6 +59,12 @@ void observe_project_workload(struct arena *a, struct json *obj)
     keep_only(obj, top_keys);
     keep_in(obj, "spec", spec_keys);
     keep_in(obj, "status", status_keys);
+    keep_in(json_get(obj, "spec"), "template", template_keys);
+    keep_in(json_find(obj, "spec", "template"), "spec", pod_keys);
+    JSON_FOREACH(it, json_find(obj, "spec", "template", "spec", "containers")) {
+        keep_only(it.value, container_keys);
+        keep_in(it.value, "startupProbe", probe_keys);
+    }
     bool ours = str_eq(json_find_str(meta_controller_of(obj), "kind"), KUBE_WORKSPACES.kind);
     keep_only(metadata, ours ? identity_keys : foreign_keys);
     json_del(json_get(metadata, "annotations"), "kubectl.kubernetes.io/last-applied-configuration");
@@ -186,6 +197,29 @@ static void observe_weights(struct arena *a, const struct workspace_settings *se
     ret->cache_bytes = gguf_kv_bytes(&entry.info, SMALLEST_CONTEXT);
 }
 
+/* Only once the pods are ready, and until the result is known. */
+static void observe_benchmark(struct arena *a, struct kube_client *c, const struct workspace *ws,
+                              struct observed *o)
+{
+    const struct json *conditions = json_find(ws->json, "status", "conditions");
+    if (ws->template || ws->deleting || !engine_benchmark_wanted(ws) ||
+        !benchmark_expected(o->statefulset) ||
+        json_find_int(o->statefulset, 0, "status", "readyReplicas") <
+            json_find_int(o->statefulset, 1, "spec", "replicas") ||
+        condition_is(conditions, "BenchmarkCompleted", "True"))
+        return;
+    AUTO_BUF log = BUF_INIT(MAX_LOG);
+    CLEANUP(error_cleanup) struct error *err = NULL;
+    const char *path =
+        arena_printf(a, "/api/v1/namespaces/%s/pods/%s-0/log?container=%s&tailLines=500", ws->ns,
+                     ws->name, ws->name);
+    if (kube_get_raw(c, path, &log, &err) < 0)
+        o->benchmark_error =
+            arena_printf(a, "the log of pod %s-0 cannot be read: %s", ws->name, error_message(err));
+    else
+        o->benchmark_log = arena_strdup(a, buf_str(&log));
+}
+
 /* Only while there is no StatefulSet, and only on clusters: one box never ran what this looks for.
  */
 static int observe_deployment(struct arena *a, struct kube_client *c,
@@ -229,6 +263,7 @@ int workspace_observe(struct arena *a, const struct workspace_caches *caches, st
     int r = observe_deployment(a, c, settings, &ws, &o, err);
     if (r < 0)
         return r;
+    observe_benchmark(a, c, &ws, &o);
     *ret = o;
     *ret_found = true;
     return 0;

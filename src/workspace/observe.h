@@ -6,6 +6,9 @@
 #include "models/store.h"
 #include "workspace/workspace.h"
 
+/* Whether the pods of a StatefulSet measure themselves while they start. */
+bool benchmark_expected(const struct json *statefulset);
+
 enum weights_state {
     WEIGHTS_NOT_NEEDED, /* there is no model store, or the preset's weights are not in one */
     WEIGHTS_PRESENT,
@@ -34,6 +37,9 @@ struct observed {
     size_t node_count;        /* of all nodes there are */
     const char *only_node;    /* its name, when there is exactly one */
     struct observed_weights weights;
+    const char
+        *benchmark_log; /* end of the log of pod 0, read while a benchmark's result is awaited */
+    const char *benchmark_error; /* why it could not be read */
 };
 
 /* The caches that observe() reads. */

@@ -48,6 +48,9 @@ static void append_tolerations(const struct decider *d, struct json *list)
     if (str_eq(d->in->settings->cloud, "azure"))
         json_append(list, OBJ("key", STR("kubernetes.azure.com/scalesetpriority"), "operator",
                               STR("Equal"), "value", STR("spot"), "effect", STR("NoSchedule")));
+    if (d->gpu.mig && d->gpu.profile[0])
+        json_append(list, OBJ("key", STR(d->gpu.resource), "operator", STR("Exists"), "effect",
+                              STR("NoSchedule")));
 }
 
 /* clang-format off */
@@ -135,10 +138,12 @@ static struct json *preset_spec(const struct decider *d)
     struct arena *a = d->a;
     const struct engine *engine = d->choice.engine;
     struct engine_request q = {
+        .engine = engine,
         .ws = &d->ws,
         .preset = d->choice.preset,
         .model = d->choice.model,
         .settings = d->in->settings,
+        .gpu = engine->needs_gpu ? &d->gpu : NULL,
         .weight_bytes = d->o->weights.weight_bytes,
         .nodes = d->target_nodes,
     };
@@ -148,7 +153,7 @@ static struct json *preset_spec(const struct decider *d)
     struct json *pod = OBJ("affinity", node_affinity(d),
                            "tolerations", tolerations,
                            "initContainers", engine->init_containers ? engine->init_containers(a, &q) : NULL,
-                           "containers", ARR(engine->container(a, &q)),
+                           "containers", ARR(engine->container(a, &q), engine->sidecar ? engine->sidecar(a, &q) : NULL),
                            "volumes", engine->volumes(a, &q));
     return OBJ("replicas", INT(d->target_nodes),
                "podManagementPolicy", STR("Parallel"),
@@ -192,10 +197,38 @@ static struct json *statefulset_object(const struct decider *d)
 }
 /* clang-format on */
 
+static void append_op(struct arena *a, struct json *ops, const char *op, const char *path,
+                      struct json *value)
+{
+    json_append(ops, OBJ("op", STR(op), "path", STR(path), "value", value));
+}
+
+/* Of a changed specification the Go operator brings only this to pods that run; the rest stays as
+ * they were started. */
+static void append_partial_update(const struct decider *d, struct json *ops)
+{
+    struct arena *a = d->a;
+    const struct json *pod = json_find(preset_spec(d), "template", "spec");
+    const struct json *main = json_at(json_get(pod, "containers"), 0);
+    static const char *const in_container[] = { "env", "volumeMounts" };
+    static const char *const in_pod[] = { "initContainers", "volumes" };
+    for (size_t i = 0; i < COUNT_OF(in_container); i++) {
+        struct json *value = json_clone(a, json_get(main, in_container[i]));
+        append_op(a, ops, "add",
+                  arena_printf(a, "/spec/template/spec/containers/0/%s", in_container[i]),
+                  value ? value : EMPTY_ARR());
+    }
+    for (size_t i = 0; i < COUNT_OF(in_pod); i++) {
+        struct json *value = json_clone(a, json_get(pod, in_pod[i]));
+        append_op(a, ops, "add", arena_printf(a, "/spec/template/spec/%s", in_pod[i]),
+                  value ? value : EMPTY_ARR());
+    }
+}
+
 /* A StatefulSet that is there follows the specification only: edits by others stay, and so does one
  * that was taken over from the Go operator, until the Workspace itself is changed. Those it made
- * from a template carry no revision; they are marked with the one they were found with. The pod
- * template is replaced as a whole, so that what was removed from it goes. */
+ * from a template carry no revision; they are marked with the one they were found with. A pod
+ * template that is replaced is replaced as a whole, so that what was removed from it goes. */
 static void decide_statefulset_update(struct decider *d)
 {
     struct arena *a = d->a;
@@ -207,15 +240,14 @@ static void decide_statefulset_update(struct decider *d)
         return;
     struct json *ops = EMPTY_ARR();
     if (json_is_object(json_find(d->o->statefulset, "metadata", "annotations")))
-        json_append(ops, OBJ("op", STR("add"), "path",
-                             STR("/metadata/annotations/workspace.kaito.io~1revision"), "value",
-                             STR(wanted)));
+        append_op(a, ops, "add", "/metadata/annotations/workspace.kaito.io~1revision", STR(wanted));
     else
-        json_append(ops, OBJ("op", STR("add"), "path", STR("/metadata/annotations"), "value",
-                             revision_annotation(d)));
-    if (!same)
-        json_append(ops, OBJ("op", STR("replace"), "path", STR("/spec/template"), "value",
-                             json_clone(a, json_get(statefulset_spec(d), "template"))));
+        append_op(a, ops, "add", "/metadata/annotations", revision_annotation(d));
+    if (!same && (d->ws.template || d->choice.engine->replaces_pods))
+        append_op(a, ops, "replace", "/spec/template",
+                  json_clone(a, json_get(statefulset_spec(d), "template")));
+    else if (!same)
+        append_partial_update(d, ops);
     decider_write(d, WRITE_JSON_PATCH, &KUBE_STATEFULSETS, d->ws.name, ops);
 }
 

@@ -1,5 +1,5 @@
-/* The hash against what the Go operator gave: tests/data/hash-vectors.jsonl has the specifications of recorded Workspaces,
- * as applied and as kept, each with its hash. */
+/* The hash against what the Go operator gave: tests/data/hash-vectors.jsonl has the specifications
+ * of recorded Workspaces, as applied and as kept, each with its hash. */
 #include "api/hash.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -35,13 +35,15 @@ static void recorded_workspaces_hash_the_same(void **state)
         if (workspace_identify(a, types, json_get(v, "spec"), &id, &err) < 0)
             fail_msg("%s: %s", json_find_str(v, "from"), error_message(err));
         if (strcmp(id.hash, json_find_str(v, "hash")) != 0)
-            fail_msg("%s: %s\n%s", json_find_str(v, "from"), json_find_str(v, "hash"), json_text(a, id.data));
+            fail_msg("%s: %s\n%s", json_find_str(v, "from"), json_find_str(v, "hash"),
+                     json_text(a, id.data));
         count++;
     }
     assert_true(count > 400);
 }
 
-static const char *text_of(struct arena *a, const struct go_types *types, const char *type, const char *value)
+static const char *text_of(struct arena *a, const struct go_types *types, const char *type,
+                           const char *value)
 {
     AUTO_BUF out = BUF_INIT(MIB);
     CLEANUP(error_cleanup) struct error *err = NULL;
@@ -57,7 +59,8 @@ static void values_are_written_as_go_writes_them(void **state)
         { "*Inference", NULL, "null" },
         { "*Inference", "{}", "{}" },
         { "*Inference", "{'adapters':[],'config':''}", "{}" },
-        { "Preset", "{'presetOptions':null,'name':'a<b>&c'}", "{\"name\":\"a\\u003cb\\u003e\\u0026c\",\"presetOptions\":{}}" },
+        { "Preset", "{'presetOptions':null,'name':'a<b>&c'}",
+          "{\"name\":\"a\\u003cb\\u003e\\u0026c\",\"presetOptions\":{}}" },
         { "Resource", "{'labelSelector':{'matchLabels':{'b':'2','a':'1'}},'count':0}",
           "{\"count\":0,\"labelSelector\":{\"matchLabels\":{\"a\":\"1\",\"b\":\"2\"}}}" },
         { "PodTemplateSpec", "{'metadata':{'creationTimestamp':null},'spec':{'containers':null}}",
@@ -76,9 +79,12 @@ static void values_are_written_as_go_writes_them(void **state)
         { "SecurityContext", "{'privileged':false}", "{\"privileged\":false}" },
         { "PodSpec", "{'hostNetwork':false,'containers':[]}", "{\"containers\":[]}" },
         { "PodSpec", "{'containers':{}}", "error: x.containers: object is not a list" },
-        { "PodSpec", "{'containers':[{'image':5}]}", "error: x.containers[0].image: integer is not a string" },
-        { "PodSpec", "{'containers':[],'hostNetwork':'yes'}", "error: x.hostNetwork: string is not a boolean" },
-        { "ResourceRequirements", "{'limits':{'memory':'lots'}}", "error: x.limits.memory: string is not a quantity: \"lots\"" },
+        { "PodSpec", "{'containers':[{'image':5}]}",
+          "error: x.containers[0].image: integer is not a string" },
+        { "PodSpec", "{'containers':[],'hostNetwork':'yes'}",
+          "error: x.hostNetwork: string is not a boolean" },
+        { "ResourceRequirements", "{'limits':{'memory':'lots'}}",
+          "error: x.limits.memory: string is not a quantity: \"lots\"" },
     };
     CLEANUP(go_types_cleanup) struct go_types *types = go_types_new();
     AUTO_ARENA a = arena_new();
@@ -95,9 +101,16 @@ static void labels_and_status_are_no_part_of_it(void **state)
     AUTO_ARENA a = arena_new();
     struct workspace_identity x = { 0 }, y = { 0 };
     const char *spec = "'inference':{'preset':{'name':'p'}}";
-    assert_int_equal(workspace_identify(a, types, parse(a, arena_printf(a, "{%s}", spec)), &x, NULL), 0);
-    assert_int_equal(workspace_identify(a, types, parse(a, arena_printf(a, "{'metadata':{'labels':{'a':'b'}},%s,'status':{}}", spec)),
-                                        &y, NULL), 0);
+    assert_int_equal(workspace_identify(a, types, parse(a, arena_printf(a, "{%s}", spec)), &x,
+                                        NULL),
+                     0);
+    assert_int_equal(
+        workspace_identify(a, types,
+                           parse(a,
+                                 arena_printf(a, "{'metadata':{'labels':{'a':'b'}},%s,'status':{}}",
+                                              spec)),
+                           &y, NULL),
+        0);
     assert_string_equal(x.hash, y.hash);
     assert_true(json_is_null(json_get(x.data, "tuning")));
     assert_int_equal(json_size(x.data), 3);

@@ -20,11 +20,15 @@ static void fields_are_read(void **state)
 {
     AUTO_ARENA a = arena_new();
     struct workspace ws;
-    workspace_read(a, parse(a,
-        "{'metadata':{'name':'w','namespace':'n','uid':'u','generation':3,'annotations':{'kaito.sh/runtime':'transformers'}},"
-        "'resource':{'count':2,'instanceType':'t','labelSelector':{'matchLabels':{'apps':'x','kaito.sh/workspace':'other'},"
-        "'matchExpressions':[{'key':'zone','operator':'In','values':['a']}]}},"
-        "'inference':{'config':'c','preset':{'name':'Phi-4','presetOptions':{'modelAccessSecret':'s'}}}}"), &ws);
+    workspace_read(
+        a,
+        parse(
+            a,
+            "{'metadata':{'name':'w','namespace':'n','uid':'u','generation':3,'annotations':{'kaito.sh/runtime':'transformers'}},"
+            "'resource':{'count':2,'instanceType':'t','labelSelector':{'matchLabels':{'apps':'x','kaito.sh/workspace':'other'},"
+            "'matchExpressions':[{'key':'zone','operator':'In','values':['a']}]}},"
+            "'inference':{'config':'c','preset':{'name':'Phi-4','presetOptions':{'modelAccessSecret':'s'}}}}"),
+        &ws);
     assert_string_equal(ws.name, "w");
     assert_string_equal(ws.ns, "n");
     assert_int_equal(ws.generation, 3);
@@ -62,24 +66,33 @@ static void what_cannot_work_is_named(void **state)
         const char *part;
     } table[] = {
         { "w", "'inference':{'preset':{'name':'p'}}", NULL, NULL },
-        { "abcdefghijklmnopqrstuvwxyz-abcdefghijklmnopqrstuvwxy", "'inference':{'preset':{'name':'p'}}", NULL, NULL },
-        { "abcdefghijklmnopqrstuvwxyz-abcdefghijklmnopqrstuvwxyz", "'inference':{'preset':{'name':'p'}}", "InvalidName", "52" },
+        { "abcdefghijklmnopqrstuvwxyz-abcdefghijklmnopqrstuvwxy",
+          "'inference':{'preset':{'name':'p'}}", NULL, NULL },
+        { "abcdefghijklmnopqrstuvwxyz-abcdefghijklmnopqrstuvwxyz",
+          "'inference':{'preset':{'name':'p'}}", "InvalidName", "52" },
         { "1w", "'inference':{'preset':{'name':'p'}}", "InvalidName", "1w" },
         { "a.b", "'inference':{'preset':{'name':'p'}}", "InvalidName", "a.b" },
         { "w", "'inference':{}", "InvalidSpec", "neither a preset nor a template" },
         { "w", "'inference':{'preset':{'name':'p'},'template':{}}", "InvalidSpec", "both" },
         { "w", "'inference':{'preset':{'name':'p'}},'tuning':{}", "InvalidSpec", "two Workspaces" },
-        { "w", "'resource':{'count':0},'inference':{'preset':{'name':'p'}}", "InvalidSpec", "resource.count" },
+        { "w", "'resource':{'count':0},'inference':{'preset':{'name':'p'}}", "InvalidSpec",
+          "resource.count" },
         { "w", "'tuning':{}", NULL, NULL },
-        { "w", "'resource':{'labelSelector':{'matchExpressions':[{'key':'a','operator':'Exists'}]}},'inference':{'template':{}}",
+        { "w",
+          "'resource':{'labelSelector':{'matchExpressions':[{'key':'a','operator':'Exists'}]}},'inference':{'template':{}}",
           "InvalidSelector", "matchLabels" },
-        { "w", "'resource':{'labelSelector':{'matchExpressions':[{'key':'a','operator':'In','values':['x','y']}]}},"
-               "'inference':{'template':{}}", "InvalidSelector", "one value" },
+        { "w",
+          "'resource':{'labelSelector':{'matchExpressions':[{'key':'a','operator':'In','values':['x','y']}]}},"
+          "'inference':{'template':{}}",
+          "InvalidSelector", "one value" },
     };
     AUTO_ARENA a = arena_new();
     for (size_t i = 0; i < COUNT_OF(table); i++) {
         struct workspace ws;
-        workspace_read(a, parse(a, arena_printf(a, "{'metadata':{'name':'%s'},%s}", table[i].name, table[i].rest)), &ws);
+        workspace_read(a,
+                       parse(a, arena_printf(a, "{'metadata':{'name':'%s'},%s}", table[i].name,
+                                             table[i].rest)),
+                       &ws);
         CLEANUP(error_cleanup) struct error *err = NULL;
         int r = workspace_check(&ws, &err);
         if (!table[i].reason) {
@@ -100,14 +113,21 @@ static void load_balancer_words(void **state)
         const char *value;
         enum load_balancer want;
     } table[] = {
-        { "true", LOAD_BALANCER_YES },  { "True", LOAD_BALANCER_YES }, { "TRUE", LOAD_BALANCER_YES },
-        { "1", LOAD_BALANCER_YES },     { "false", LOAD_BALANCER_NO }, { "", LOAD_BALANCER_NO },
-        { "0", LOAD_BALANCER_NO },      { "yes please", LOAD_BALANCER_UNCLEAR }, { "on", LOAD_BALANCER_UNCLEAR },
+        { "true", LOAD_BALANCER_YES },   { "True", LOAD_BALANCER_YES },
+        { "TRUE", LOAD_BALANCER_YES },   { "1", LOAD_BALANCER_YES },
+        { "false", LOAD_BALANCER_NO },   { "", LOAD_BALANCER_NO },
+        { "0", LOAD_BALANCER_NO },       { "yes please", LOAD_BALANCER_UNCLEAR },
+        { "on", LOAD_BALANCER_UNCLEAR },
     };
     AUTO_ARENA a = arena_new();
     for (size_t i = 0; i < COUNT_OF(table); i++) {
         struct workspace ws;
-        workspace_read(a, parse(a, arena_printf(a, "{'metadata':{'annotations':{'kaito.sh/enablelb':'%s'}}}", table[i].value)), &ws);
+        workspace_read(a,
+                       parse(a,
+                             arena_printf(a,
+                                          "{'metadata':{'annotations':{'kaito.sh/enablelb':'%s'}}}",
+                                          table[i].value)),
+                       &ws);
         assert_int_equal(workspace_load_balancer(&ws), table[i].want);
     }
     struct workspace ws;
@@ -115,4 +135,5 @@ static void load_balancer_words(void **state)
     assert_int_equal(workspace_load_balancer(&ws), LOAD_BALANCER_NO);
 }
 
-UNIT_TESTS(TEST(fields_are_read), TEST(an_empty_object_is_read), TEST(what_cannot_work_is_named), TEST(load_balancer_words))
+UNIT_TESTS(TEST(fields_are_read), TEST(an_empty_object_is_read), TEST(what_cannot_work_is_named),
+           TEST(load_balancer_words))

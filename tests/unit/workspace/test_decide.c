@@ -5,7 +5,8 @@
  *       "base":     a file in bases/ that `settings` and `observed` are laid over as merge patches;
  * may be absent, "settings": {"modelsDir", "cloud", "vllm"}, "observed": {"workspace",
  * "statefulSet", "service", "headless", "deployment", "configMap", "revisions", "pods", "nodes",
- *                    "nodeCount", "onlyNode", "weights": {"state", "message", "weightBytes",
+ *                    "nodeCount", "onlyNode", "benchmarkLog", "benchmarkError",
+ *                    "weights": {"state", "message", "weightBytes",
  * "cacheBytes"}}, "expected": {"writes": ["create StatefulSet w", …], "conditions": {TYPE: "STATUS
  * REASON: message"}, "state", "targetNodeCount", "workerNodes", "events": ["Warning REASON:
  * message"], "requeueMs", "bodies": {"create StatefulSet w": {…}}}
@@ -64,6 +65,8 @@ static struct observed read_observed(struct arena *a, const struct json *v)
         .nodes = nodes ? nodes : none,
         .node_count = (size_t)json_find_int(v, (int64_t)json_size(nodes), "nodeCount"),
         .only_node = json_find_str(v, "onlyNode"),
+        .benchmark_log = json_find_str(v, "benchmarkLog"),
+        .benchmark_error = json_find_str(v, "benchmarkError"),
         .weights = {
             .state = weights_state(json_find_str(weights, "state")),
             .message = json_find_str(weights, "message"),
