@@ -41,6 +41,9 @@ static size_t count_in(struct housekeeper *h, const char *resource, const char *
 void cleanup_namespace(struct housekeeper *h, const struct kube_object *ns)
 {
     AUTO_ARENA a = arena_new();
+    struct json *value = kube_object_parse(a, ns);
+    if (!namespace_has_finalizer(value))
+        return;
     CLEANUP(registry_cleanup) struct registry *kinds = apiserver_kinds(h->server);
     size_t left = 0;
     bool fine = true;
@@ -54,11 +57,13 @@ void cleanup_namespace(struct housekeeper *h, const struct kube_object *ns)
     if (!fine)
         housekeeper_retry(h, NAMESPACES_RESOURCE, "", ns->name);
     if (left > 0 || !fine)
-        return;
-    struct json *value = kube_object_parse(a, ns);
-    if (!namespace_holds(value))
-        return;
-    json_set(a, json_get(value, "spec"), "finalizers", EMPTY_ARR());
+        return; /* Others that hold the namespace let go of it themselves. */
+    struct json *others = EMPTY_ARR();
+    JSON_FOREACH(it, json_find(value, "spec", "finalizers")) {
+        if (!str_eq(json_string(it.value), NAMESPACE_FINALIZER))
+            json_append(others, json_clone(a, it.value));
+    }
+    json_set(a, json_get(value, "spec"), "finalizers", others);
     int r = inside_request(h->server, a, "PUT",
                            arena_printf(a, "/api/v1/namespaces/%s/finalize", ns->name), NULL, value,
                            NULL);

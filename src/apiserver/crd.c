@@ -131,6 +131,7 @@ void crd_on_delete(struct api_request *rq, struct json *obj)
 {
     struct arena *a = rq->a;
     struct json *meta = json_get(obj, "metadata");
+    json_del(meta, "deletionGracePeriodSeconds");
     if (!meta_has_finalizer(obj, CRD_FINALIZER))
         json_append(json_ensure_array(a, meta, "finalizers"), STR(CRD_FINALIZER));
     struct json *conditions =

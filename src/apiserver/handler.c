@@ -100,6 +100,13 @@ static bool is_namespace_subresource(const char *s)
     return STREQ(s, "status") || STREQ(s, "finalize");
 }
 
+/* Below a group that is served the API speaks; elsewhere it is a web server. */
+static int not_found(struct api_request *rq, const struct route *r, struct api_reply *reply)
+{
+    return registry_has_group(rq->registry, r->group) ? request_fail_unknown_path(rq)
+                                                      : page_not_found(reply);
+}
+
 /* Fills in kind, ns, name and sub. False: no such resource. */
 static bool resolve(struct api_request *rq, const struct route *r)
 {
@@ -194,16 +201,28 @@ static int run_verb(struct api_request *rq, struct api_reply *reply)
     return request_fail_method(rq);
 }
 
+static bool include_object_is_valid(const char *s)
+{
+    return str_empty(s) || STREQ(s, "Metadata") || STREQ(s, "Object") || STREQ(s, "None");
+}
+
 static int handle_resource(struct api_request *rq, const struct route *r, struct api_reply *reply)
 {
     if (!resolve(rq, r))
-        return page_not_found(reply);
+        return not_found(rq, r, reply);
     bool found = false;
     int status = check_subresource(rq, &found);
     if (status < 0)
         return status;
     if (!found)
-        return page_not_found(reply);
+        return not_found(rq, r, reply);
+    if (rq->accepted.as == ACCEPT_TABLE &&
+        !include_object_is_valid(request_param(rq, "includeObject")))
+        return request_failf(
+            rq, "BadRequest",
+            "Unable to convert to Table as requested: includeObject: Invalid value: %s: must be 'Metadata', "
+            "'Object', 'None', or empty",
+            go_quote(rq->a, request_param(rq, "includeObject")));
     if (rq->kind->deprecation)
         request_warn(rq, "%s", rq->kind->deprecation);
     return run_verb(rq, reply);
@@ -234,7 +253,7 @@ static int route_request(struct api_request *rq, struct api_reply *reply)
             return request_fail_method(rq);
         r = route.version ? discovery_resources(rq, route.group, route.version, reply)
                           : discovery_group(rq, route.group, reply);
-        return r == -ERROR_NOT_FOUND && !rq->failure ? page_not_found(reply) : r;
+        return r == -ERROR_NOT_FOUND && !rq->failure ? not_found(rq, &route, reply) : r;
     }
     return handle_resource(rq, &route, reply);
 }
@@ -260,7 +279,7 @@ static void add_warnings(struct api_request *rq, struct api_reply *reply)
 static void reply_failure(struct api_request *rq, struct api_reply *reply)
 {
     int64_t retry = json_find_int(rq->failure, 0, "details", "retryAfterSeconds");
-    if (STREQ(json_find_str(rq->failure, "reason"), "TooManyRequests"))
+    if (str_eq(json_find_str(rq->failure, "reason"), "TooManyRequests"))
         retry = MAX(retry, (int64_t)1);
     if (retry > 0)
         api_reply_header(reply, "Retry-After", arena_printf(rq->a, "%lld", (long long)retry));

@@ -25,12 +25,22 @@ int namespace_check_delete(struct api_request *rq)
 
 void namespace_on_delete(struct api_request *rq, struct json *obj)
 {
+    json_del(json_get(obj, "metadata"), "deletionGracePeriodSeconds");
     json_set_str(rq->a, json_ensure_object(rq->a, obj, "status"), "phase", "Terminating");
 }
 
 bool namespace_holds(const struct json *obj)
 {
     return json_size(json_find(obj, "spec", "finalizers")) > 0;
+}
+
+bool namespace_has_finalizer(const struct json *obj)
+{
+    JSON_FOREACH(it, json_find(obj, "spec", "finalizers")) {
+        if (str_eq(json_string(it.value), NAMESPACE_FINALIZER))
+            return true;
+    }
+    return false;
 }
 
 int rest_check_namespace(struct api_request *rq, const char *name, bool newest)

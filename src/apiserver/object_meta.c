@@ -53,10 +53,15 @@ void object_meta_update(struct arena *a, struct json *obj, const struct json *ol
 {
     struct json *meta = json_ensure_object(a, obj, "metadata");
     const struct json *old_meta = json_get(old, "metadata");
-    static const char *const kept[] = { "creationTimestamp", "generation", "deletionTimestamp",
+    static const char *const kept[] = { "creationTimestamp", "generation",
                                         "deletionGracePeriodSeconds" };
     for (size_t i = 0; i < COUNT_OF(kept); i++)
-        json_set(a, meta, kept[i], json_clone(a, json_get(old_meta, kept[i])));
+        json_set(a, meta, kept[i],
+                 json_clone(a, json_get(old_meta, kept[i]))); /* Once set it stays; a client that
+                                                                 sets it is told that it cannot. */
+    if (json_get(old_meta, "deletionTimestamp"))
+        json_set(a, meta, "deletionTimestamp",
+                 json_clone(a, json_get(old_meta, "deletionTimestamp")));
     if (str_empty(json_find_str(meta, "uid")))
         json_set(a, meta, "uid", json_clone(a, json_get(old_meta, "uid")));
     json_del(meta, "selfLink");
@@ -166,7 +171,7 @@ static void validate_finalizers(const struct api_kind *k, const struct json *fin
         foreground |= STREQ(name, "foregroundDeletion");
         bool standard =
             STREQ(name, "orphan") || STREQ(name, "foregroundDeletion") || STREQ(name, "kubernetes");
-        if (k->builtin && !err && !standard && !strchr(name, '/'))
+        if (k->builtin && !standard && !strchr(name, '/'))
             add_invalid(e, arena_printf(e->arena, "metadata.finalizers[%zu]", it.index), name,
                         "name is neither a standard finalizer name nor is it fully qualified");
     }
@@ -217,9 +222,31 @@ void object_meta_validate(const struct api_kind *k, const struct json *obj,
     validate_finalizers(k, json_get(meta, "finalizers"), errors);
 }
 
-void object_meta_validate_update(const struct json *obj, const struct json *old,
-                                 struct field_errors *errors)
+/* Metadata of built-in kinds is checked twice there, by the verb and by the kind, and every fault
+ * is told twice. */
+static int update_checks(const struct api_kind *k)
 {
+    return k->builtin ? 2 : 1;
+}
+
+static void validate_immutable(const struct api_kind *k, const struct json *meta,
+                               const struct json *old_meta, const char *key, struct field_errors *e)
+{
+    const char *now = json_find_str(meta, key), *before = json_find_str(old_meta, key);
+    if (str_eq(now ? now : "", before ? before : ""))
+        return;
+    for (int times = update_checks(k); times > 0; times--)
+        add_invalid(e, arena_printf(e->arena, "metadata.%s", key), now ? now : "",
+                    "field is immutable");
+}
+
+void object_meta_validate_update(const struct api_kind *k, const struct json *obj,
+                                 const struct json *old, struct field_errors *errors)
+{
+    static const char *const immutable[] = { "uid", "deletionTimestamp" };
+    for (size_t i = 0; i < COUNT_OF(immutable); i++)
+        validate_immutable(k, json_get(obj, "metadata"), json_get(old, "metadata"), immutable[i],
+                           errors);
     if (!meta_deleting(old))
         return;
     AUTO_BUF added = BUF_INIT(64 * KIB);
@@ -228,7 +255,7 @@ void object_meta_validate_update(const struct json *obj, const struct json *old,
         if (name && !meta_has_finalizer(old, name))
             buf_printf(&added, "%s%s", added.len ? ", " : "", go_quote(errors->arena, name));
     }
-    if (added.len)
+    for (int times = update_checks(k); added.len && times > 0; times--)
         field_errors_add(
             errors, "FieldValueForbidden", "metadata.finalizers",
             "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{%s}",

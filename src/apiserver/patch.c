@@ -20,11 +20,14 @@ static const struct {
 
 static int fail_type(struct api_request *rq)
 {
+    struct arena *a = rq->a;
+    if (rq->kind->k->builtin)
+        return request_fail(rq, status_make(a, "UnsupportedMediaType",
+                                            "415: Unsupported Media Type", EMPTY_OBJ()));
     return request_failf(
         rq, "UnsupportedMediaType",
         "the body of the request was in an unknown format - accepted media types include: "
-        "application/json-patch+json, application/merge-patch+json%s",
-        rq->kind->k->builtin ? ", application/strategic-merge-patch+json" : "");
+        "application/json-patch+json, application/merge-patch+json");
 }
 
 int patch_parse(struct api_request *rq, struct patch *ret)
@@ -45,8 +48,12 @@ int patch_parse(struct api_request *rq, struct patch *ret)
 
     struct json *duplicates = NULL;
     CLEANUP(error_cleanup) struct error *err = NULL;
-    if (json_parse_strict(rq->a, rq->body, rq->body_len, &ret->value, &duplicates, &err) < 0)
-        return request_failf(rq, "BadRequest", "error decoding patch: %s", error_message(err));
+    if (json_parse_strict(rq->a, rq->body, rq->body_len, &ret->value, &duplicates, &err) < 0) {
+        const char *why = strstr(error_message(err), "unexpected end")
+                              ? "unexpected end of JSON input"
+                              : error_message(err);
+        return request_failf(rq, "BadRequest", "error decoding patch: %s", why);
+    }
     ret->duplicates = duplicates;
     bool fits = ret->kind == PATCH_JSON ? json_is_array(ret->value) : json_is_object(ret->value);
     if (!fits)
@@ -54,7 +61,7 @@ int patch_parse(struct api_request *rq, struct patch *ret)
             rq, "BadRequest",
             "error decoding patch: json: cannot unmarshal %s into Go value of type %s",
             json_type_name(json_type(ret->value)),
-            ret->kind == PATCH_JSON ? "jsonpatch.Patch" : "map[string]interface {}");
+            ret->kind == PATCH_JSON ? "[]handlers.jsonPatchOp" : "map[string]interface {}");
     if (ret->kind == PATCH_JSON && json_size(ret->value) > MAX_OPERATIONS)
         return request_failf(rq, "RequestEntityTooLarge",
                              "The allowed maximum operations in a JSON patch is %d, got %zu",
@@ -84,7 +91,7 @@ static int run(struct api_request *rq, const struct patch *p, struct json *targe
         return 0;
     case PATCH_JSON:
         if (json_patch(a, target, p->value, ret, &err) < 0)
-            return request_fail(rq, status_make(a, "Invalid", error_message(err), NULL));
+            return request_fail(rq, status_make(a, "Invalid", error_message(err), EMPTY_OBJ()));
         return 0;
     case PATCH_STRATEGIC:
         if (api_strategic_merge(a, api_type_find(sk->api_version, sk->k->resource.kind), target,

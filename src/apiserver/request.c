@@ -131,9 +131,12 @@ int request_parse_accept(struct api_request *rq)
     }
     if (best > 0)
         return 0;
-    return request_failf(
-        rq, "NotAcceptable",
-        "only the following media types are accepted: application/json, application/yaml");
+    return request_fail(
+        rq,
+        status_make(
+            rq->a, "NotAcceptable",
+            "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml",
+            json_new_object(rq->a)));
 }
 
 /* ---- options of writes -------------------------------------------------------------------------------------------- */
@@ -143,8 +146,7 @@ static int fail_options(struct api_request *rq, const char *kind, const char *fi
 {
     struct field_errors errors = { .arena = rq->a };
     field_errors_add(&errors, "FieldValueNotSupported", field,
-                     "Unsupported value: %s: supported values: %s", go_quote(rq->a, value),
-                     supported);
+                     "Unsupported value: %s: supported values: %s", value, supported);
     return request_fail(rq, status_invalid(rq->a, "meta.k8s.io", kind, "", &errors));
 }
 
@@ -152,7 +154,8 @@ int request_parse_write_options(struct api_request *rq, const char *kind)
 {
     const char *dry_run = request_param(rq, "dryRun");
     if (dry_run && !STREQ(dry_run, "All"))
-        return fail_options(rq, kind, "dryRun", dry_run, "\"All\"");
+        return fail_options(rq, kind, "dryRun",
+                            arena_printf(rq->a, "[%s]", go_quote(rq->a, dry_run)), "\"All\"");
     rq->dry_run = dry_run != NULL;
 
     const char *validation = request_param(rq, "fieldValidation");
@@ -163,7 +166,7 @@ int request_parse_write_options(struct api_request *rq, const char *kind)
     else if (STREQ(validation, "Ignore"))
         rq->validation = FIELD_VALIDATION_IGNORE;
     else
-        return fail_options(rq, kind, "fieldValidation", validation,
+        return fail_options(rq, kind, "fieldValidation", go_quote(rq->a, validation),
                             "\"\", \"Ignore\", \"Strict\", \"Warn\"");
     return 0;
 }
@@ -213,6 +216,14 @@ int request_failf(struct api_request *rq, const char *reason, const char *fmt, .
     const char *message = arena_vprintf(rq->a, fmt, ap);
     va_end(ap);
     return request_fail(rq, status_make(rq->a, reason, message, NULL));
+}
+
+int request_fail_unnamed(struct api_request *rq, int code, const char *message)
+{
+    struct json *status = status_make(rq->a, NULL, message, NULL);
+    json_set_int(rq->a, status, "code", code);
+    request_fail(rq, status);
+    return code < 500 ? -ERROR_INVALID : -ERROR_INTERNAL;
 }
 
 int request_fail_error(struct api_request *rq, const struct error *err)

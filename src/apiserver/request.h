@@ -109,6 +109,8 @@ int request_fail(struct api_request *rq, struct json *status);
 int request_failf(struct api_request *rq, const char *reason, const char *fmt, ...)
     ATTR_PRINTF(3, 4);
 int request_fail_error(struct api_request *rq, const struct error *err);
+/* A Status without a reason: what the API server makes of errors that it does not know. */
+int request_fail_unnamed(struct api_request *rq, int code, const char *message);
 /* Those that name the request's resource and object. */
 int request_fail_not_found(struct api_request *rq, const char *name);
 int request_fail_exists(struct api_request *rq, const char *name);

@@ -41,6 +41,14 @@ static int fail_options(struct api_request *rq, const char *field, const char *t
     return request_fail(rq, status_invalid(rq->a, "meta.k8s.io", "DeleteOptions", "", &errors));
 }
 
+static int fail_body(struct api_request *rq, const char *kind, const char *version)
+{
+    return request_failf(
+        rq, "BadRequest",
+        "no kind \"%s\" is registered for version \"%s\" in scheme \"pkg/runtime/scheme.go:111\"",
+        kind ? kind : "", version ? version : "");
+}
+
 static int options_from_body(struct api_request *rq, struct delete_options *o)
 {
     struct json *body = NULL;
@@ -49,7 +57,7 @@ static int options_from_body(struct api_request *rq, struct delete_options *o)
         return r;
     const char *kind = json_find_str(body, "kind");
     if (!json_is_object(body) || (!str_empty(kind) && !STREQ(kind, "DeleteOptions")))
-        return request_failf(rq, "BadRequest", "the body must be DeleteOptions");
+        return fail_body(rq, kind, json_find_str(body, "apiVersion"));
     o->grace_s = json_find_int(body, -1, "gracePeriodSeconds");
     o->policy = json_find_str(body, "propagationPolicy");
     if (json_is_bool(json_get(body, "orphanDependents")) && !o->policy)
@@ -87,7 +95,7 @@ static int parse_options(struct api_request *rq, struct delete_options *o)
             rq, "propagationPolicy", "FieldValueNotSupported",
             arena_printf(
                 rq->a,
-                "Unsupported value: %s: supported values: \"Background\", \"Foreground\", \"Orphan\", \"nil\"",
+                "Unsupported value: %s: supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\"",
                 go_quote(rq->a, o->policy)));
     return 0;
 }

@@ -103,16 +103,21 @@ int rest_fail_too_large_version(struct api_request *rq, uint64_t version)
     return request_fail(rq, status_make(a, "Timeout", message, details));
 }
 
+static const char *bad_version(struct arena *a, const char *text)
+{
+    const char *quoted = go_quote(a, text);
+    return arena_printf(
+        a, "resourceVersion: Invalid value: %s: strconv.ParseUint: parsing %s: invalid syntax",
+        quoted, quoted);
+}
+
 int rest_parse_version(struct api_request *rq, const char *text, uint64_t *ret)
 {
     *ret = 0;
     if (str_empty(text))
         return 0;
     if (str_to_uint64(text, ret) < 0)
-        return request_failf(
-            rq, "BadRequest",
-            "resourceVersion: Invalid value: %s: strconv.ParseUint: parsing %s: invalid syntax",
-            go_quote(rq->a, text), go_quote(rq->a, text));
+        return request_fail_unnamed(rq, 500, bad_version(rq->a, text));
     return 0;
 }
 
@@ -134,6 +139,9 @@ int rest_check_list_options(struct api_request *rq, bool watch)
             return fail_list_options(
                 rq, "resourceVersionMatch", "FieldValueForbidden",
                 "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+        if (!str_empty(initial))
+            return fail_list_options(rq, "sendInitialEvents", "FieldValueForbidden",
+                                     "Forbidden: sendInitialEvents is forbidden for list");
         return 0;
     }
     if (watch) {
@@ -161,9 +169,9 @@ int rest_check_list_options(struct api_request *rq, bool watch)
     if (!STREQ(match, "Exact") && !STREQ(match, "NotOlderThan"))
         return fail_list_options(
             rq, "resourceVersionMatch", "FieldValueNotSupported",
-            arena_printf(rq->a,
-                         "Unsupported value: %s: supported values: \"Exact\", \"NotOlderThan\"",
-                         go_quote(rq->a, match)));
+            arena_printf(
+                rq->a, "Unsupported value: %s: supported values: \"Exact\", \"NotOlderThan\", \"\"",
+                go_quote(rq->a, match)));
     if (STREQ(match, "Exact") && STREQ(version, "0"))
         return fail_list_options(
             rq, "resourceVersionMatch", "FieldValueForbidden",
@@ -188,6 +196,11 @@ static int check_fields(struct api_request *rq, struct rest_filter *f)
                      (STREQ(key, "metadata.namespace") && k->resource.namespaced);
         for (size_t j = 0; !known && k->field_selectors && k->field_selectors[j]; j++)
             known = STREQ(key, k->field_selectors[j]);
+        if (!known && k->builtin && (!k->field_selectors || !k->field_selectors[0]))
+            return request_failf(
+                rq, "BadRequest",
+                "%s is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+                go_quote(rq->a, key));
         if (!known)
             return request_failf(rq, "BadRequest", "field label not supported: %s", key);
         f->fields_need_value |= !is_meta_field(key);
@@ -319,7 +332,7 @@ static int decode_continue(struct api_request *rq, const char *text, struct page
                  str_eq(json_find_str(token, "v"), "meta.k8s.io/v1") &&
                  json_find_str(token, "start");
     if (!valid)
-        return request_failf(rq, "BadRequest", "continue key is not valid");
+        return request_failf(rq, "BadRequest", "invalid continue token: continue key is not valid");
     int64_t version = json_find_int(token, 0, "rv");
     p->after_key = json_find_str(token, "start");
     p->inconsistent = version < 0;
@@ -344,9 +357,9 @@ static int parse_page(struct api_request *rq, struct page *p)
                                  "specifying resource version is not allowed when using continue");
         return decode_continue(rq, cont, p);
     }
-    int r = rest_parse_version(rq, version, &p->version);
-    if (r < 0)
-        return r;
+    if (!str_empty(version) && str_to_uint64(version, &p->version) < 0)
+        return request_failf(rq, "BadRequest", "invalid resource version: %s",
+                             bad_version(rq->a, version));
     if (p->version > store_version(rq->server->store))
         return rest_fail_too_large_version(rq, p->version);
     /* A limit with a version and nothing else means just that version. */

@@ -24,134 +24,6 @@
 #define MAX_GENERATED_PREFIX 58
 #define GENERATE_TRIES 8
 
-/* ---- decode ------------------------------------------------------------------------------------------------------- */
-
-const char *write_strict_text(struct arena *a, const struct json *unknown,
-                              const struct json *duplicates)
-{
-    AUTO_BUF text = BUF_INIT(1 * MIB);
-    buf_puts(&text, "strict decoding error: ");
-    size_t prefix = text.len;
-    JSON_FOREACH(it, duplicates)
-        buf_printf(&text, "%sduplicate field \"%s\"", text.len > prefix ? ", " : "",
-                   json_string(it.value));
-    JSON_FOREACH(it, unknown)
-        buf_printf(&text, "%sunknown field \"%s\"", text.len > prefix ? ", " : "",
-                   json_string(it.value));
-    return arena_strdup(a, buf_str(&text));
-}
-
-int write_decode(struct api_request *rq, struct json *obj, struct json *unknown, struct error **err)
-{
-    const struct served_kind *sk = rq->kind;
-    const struct kube_resource *r = &sk->k->resource;
-    if (!sk->k->schema) {
-        const struct api_type *t = api_type_find(sk->api_version, r->kind);
-        return api_type_decode(rq->a, t, obj, unknown, err);
-    }
-    int n = object_meta_decode(rq->a, obj, unknown, err);
-    if (n == 0)
-        schema_prune(rq->a, sk->k->schema, obj, unknown);
-    return n;
-}
-
-void write_warn_unknown(struct api_request *rq, const struct json *unknown,
-                        const struct json *duplicates)
-{
-    JSON_FOREACH(it, duplicates)
-        request_warn(rq, "duplicate field \"%s\"", json_string(it.value));
-    JSON_FOREACH(it, unknown)
-        request_warn(rq, "unknown field \"%s\"", json_string(it.value));
-}
-
-static int warn_or_fail_unknown(struct api_request *rq, const struct json *unknown,
-                                const struct json *duplicates)
-{
-    if (rq->validation == FIELD_VALIDATION_IGNORE ||
-        (json_size(unknown) == 0 && json_size(duplicates) == 0))
-        return 0;
-    if (rq->validation == FIELD_VALIDATION_STRICT) {
-        const struct kube_resource *r = &rq->kind->k->resource;
-        return request_failf(rq, "BadRequest", "%s in version \"%s\" cannot be handled as a %s: %s",
-                             r->kind, r->version, r->kind,
-                             write_strict_text(rq->a, unknown, duplicates));
-    }
-    write_warn_unknown(rq, unknown, duplicates);
-    return 0;
-}
-
-static int fail_unrecognized(struct api_request *rq, const char *why)
-{
-    AUTO_BUF summary = BUF_INIT(64);
-    buf_append(&summary, rq->body ? rq->body : "", MIN(rq->body_len, (size_t)30));
-    return request_failf(rq, "BadRequest",
-                         "the object provided is unrecognized (must be of type %s): %s (%s%s)",
-                         rq->kind->k->resource.kind, why, buf_str(&summary),
-                         rq->body_len > 30 ? " ..." : "");
-}
-
-/* kind and apiVersion: built-in kinds may leave them out. */
-static int check_type(struct api_request *rq, struct json *obj)
-{
-    const struct served_kind *sk = rq->kind;
-    const struct kube_resource *r = &sk->k->resource;
-    const char *kind = json_find_str(obj, "kind"), *version = json_find_str(obj, "apiVersion");
-    if (sk->k->builtin) {
-        if (!str_empty(kind) && !STREQ(kind, r->kind))
-            return request_failf(rq, "BadRequest", "%s in version \"%s\" cannot be handled as a %s",
-                                 kind, r->version, r->kind);
-        if (!str_empty(version) && !STREQ(version, sk->api_version))
-            return request_failf(
-                rq, "BadRequest",
-                "the API version in the data (%s) does not match the expected API version (%s)",
-                version, sk->api_version);
-        return 0;
-    }
-    if (str_empty(kind) || str_empty(version))
-        return fail_unrecognized(rq, str_empty(kind) ? "Object 'Kind' is missing"
-                                                     : "Object 'apiVersion' is missing");
-    struct field_errors errors = { .arena = rq->a };
-    if (!STREQ(version, sk->api_version))
-        return request_failf(
-            rq, "BadRequest",
-            "the API version in the data (%s) does not match the expected API version (%s)",
-            version, sk->api_version);
-    if (!STREQ(kind, r->kind)) {
-        field_errors_add(&errors, "FieldValueInvalid", "kind", "Invalid value: %s: must be %s",
-                         go_quote(rq->a, kind), r->kind);
-        return request_fail_invalid(rq, meta_name(obj), &errors);
-    }
-    return 0;
-}
-
-/* The body of a create or update. */
-static int read_object(struct api_request *rq, struct json **ret)
-{
-    struct json *duplicates = NULL, *obj = NULL;
-    int r = request_parse_body(rq, &obj,
-                               rq->validation == FIELD_VALIDATION_IGNORE ? NULL : &duplicates);
-    if (r < 0)
-        return rq->failure && STREQ(json_find_str(rq->failure, "reason"), "BadRequest")
-                   ? fail_unrecognized(rq, json_find_str(rq->failure, "message"))
-                   : r;
-    if (!json_is_object(obj))
-        return fail_unrecognized(
-            rq, "couldn't get version/kind; json parse error: the body is no object");
-    r = check_type(rq, obj);
-    if (r < 0)
-        return r;
-    struct json *unknown = json_new_array(rq->a);
-    CLEANUP(error_cleanup) struct error *err = NULL;
-    if (write_decode(rq, obj, unknown, &err) < 0) {
-        const struct kube_resource *k = &rq->kind->k->resource;
-        return request_failf(rq, "BadRequest", "%s in version \"%s\" cannot be handled as a %s: %s",
-                             k->kind, k->version, k->kind, error_message(err));
-    }
-    r = warn_or_fail_unknown(rq, unknown, duplicates);
-    *ret = obj;
-    return r;
-}
-
 /* ---- the pipeline ------------------------------------------------------------------------------------------------- */
 
 static struct strategy_context strategy_context(struct api_request *rq, const struct json *old)
@@ -230,7 +102,7 @@ static int validate(struct api_request *rq, struct strategy_context *x, const st
     struct field_errors errors = { .arena = rq->a };
     object_meta_validate(k, obj, &errors);
     if (old)
-        object_meta_validate_update(obj, old, &errors);
+        object_meta_validate_update(k, obj, old, &errors);
     if (k->schema)
         schema_validate(k->schema, obj, old, &errors);
     if (k->strategy->validate)
@@ -404,7 +276,7 @@ int rest_create(struct api_request *rq, struct api_reply *reply)
     if (r < 0)
         return r;
     struct write w = { .rq = rq };
-    r = read_object(rq, &w.input);
+    r = write_read(rq, &w.input);
     if (r == 0)
         r = check_identity(rq, w.input);
     if (r == 0)
@@ -418,8 +290,8 @@ int rest_create(struct api_request *rq, struct api_reply *reply)
     const char *version = json_find_str(meta, "resourceVersion"),
                *prefix = json_find_str(meta, "generateName");
     if (!str_empty(version) && !STREQ(version, "0"))
-        return request_failf(rq, "BadRequest",
-                             "resourceVersion should not be set on objects to be created");
+        return request_fail_unnamed(rq, 500,
+                                    "resourceVersion should not be set on objects to be created");
     if (str_empty(json_find_str(meta, "name")) && !str_empty(prefix))
         return create_generated(&w, arena_strdup(rq->a, prefix), reply);
     return create_named(&w, reply);
@@ -444,6 +316,18 @@ static bool allows_create_on_update(const struct api_kind *k)
     return false;
 }
 
+static int fail_name(struct api_request *rq, const char *name)
+{
+    if (str_empty(name))
+        return request_failf(
+            rq, "BadRequest",
+            "the name of the object (%s based on URL) was undeterminable: name must be provided",
+            rq->name);
+    return request_failf(rq, "BadRequest",
+                         "the name of the object (%s) does not match the name on the URL (%s)",
+                         name, rq->name);
+}
+
 static int check_preconditions(struct write *w, struct json *obj, const struct kube_object *current)
 {
     struct api_request *rq = w->rq;
@@ -451,10 +335,8 @@ static int check_preconditions(struct write *w, struct json *obj, const struct k
     const char *name = json_find_str(meta, "name"), *uid = json_find_str(meta, "uid");
     const char *version = json_find_str(meta, "resourceVersion");
     if (!str_eq(name, rq->name))
-        return request_failf(rq, "BadRequest",
-                             "the name of the object (%s) does not match the name on the URL (%s)",
-                             name ? name : "", rq->name);
-    if (!str_empty(uid) && !STREQ(uid, current->uid)) {
+        return fail_name(rq, name);
+    if (!w->patch && !str_empty(uid) && !STREQ(uid, current->uid)) {
         const char *text = arena_printf(
             rq->a,
             "StorageError: invalid object, Code: 4, Key: /registry/%s%s%s/%s, ResourceVersion: 0, AdditionalErrorMsg: "
@@ -562,7 +444,7 @@ int rest_update(struct api_request *rq, struct api_reply *reply)
     if (r < 0)
         return r;
     struct write w = { .rq = rq };
-    r = read_object(rq, &w.input);
+    r = write_read(rq, &w.input);
     if (r == 0)
         r = check_identity(rq, w.input);
     if (r < 0)
@@ -571,11 +453,8 @@ int rest_update(struct api_request *rq, struct api_reply *reply)
         CLEANUP(kube_object_cleanup)
         struct kube_object *o = store_get(rq->server->store, rq->kind->resource, rq->ns, rq->name);
         if (!o) {
-            if (!str_eq(meta_name(w.input), rq->name))
-                return request_failf(
-                    rq, "BadRequest",
-                    "the name of the object (%s) does not match the name on the URL (%s)",
-                    meta_name(w.input), rq->name);
+            if (!STREQ(meta_name(w.input), rq->name))
+                return fail_name(rq, meta_name(w.input));
             r = rest_check_namespace(rq, rq->name, false);
             return r < 0 ? r : create_named(&w, reply);
         }

@@ -1,8 +1,11 @@
-/* What patches need of the write pipeline. */
+/* The first step of every write: from the bytes that a client has sent to an object of the kind. */
 #pragma once
 
 #include "apiserver/request.h"
 
+/* The body of a create or update, decoded: of the request's kind, types checked, unknown fields
+ * gone (with warnings) or refused. */
+int write_read(struct api_request *rq, struct json **ret);
 /* Checks JSON types and drops unknown fields, whose paths are appended to `unknown`; the error is
  * the decoder's. */
 int write_decode(struct api_request *rq, struct json *obj, struct json *unknown,

@@ -239,10 +239,9 @@ static void on_event(void *ctx, const struct store_event *e)
 static bool write_bookmark(struct watch *w, uint64_t version, bool ends_initial)
 {
     AUTO_ARENA a = arena_new();
-    struct json *obj = OBJ("kind", STR(w->kind->k->resource.kind), "apiVersion",
-                           STR(w->kind->api_version), "metadata",
-                           OBJ("resourceVersion", STRF("%llu", (unsigned long long)version),
-                               "creationTimestamp", NUL()));
+    struct json *obj =
+        OBJ("kind", STR(w->kind->k->resource.kind), "apiVersion", STR(w->kind->api_version),
+            "metadata", OBJ("resourceVersion", STRF("%llu", (unsigned long long)version)));
     if (ends_initial)
         json_set(a, json_get(obj, "metadata"), "annotations",
                  OBJ("k8s.io/initial-events-end", STR("true")));
