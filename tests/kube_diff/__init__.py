@@ -10,6 +10,5 @@ of accepted.json with its reason.
     compare.py    masks and compares
     serve.c       the embedded server alone: no machine and no controllers, which would write between the requests
 
-$KUBE_DIFF_ANSWERS names a folder in which to leave what both said, a file per group. $KUBE_DIFF_REAL is the state folder of
-a real one that runs already (tests/kube/kube up --api), which saves the start while cases are written.
+$KUBE_DIFF_ANSWERS names a folder in which to leave what both said, a file per group.
 """

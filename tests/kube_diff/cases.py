@@ -16,7 +16,7 @@ cases/GROUP.yaml is a list of steps, which run in order in the namespace kd-GROU
     ignore:   [pointer pattern]: members that are not compared
     pick:     {pointer: [name]}: of the list at pointer, only the elements of these names are compared
     sort:     [pointer]: lists whose order has no meaning
-    until:    {pointer: value}: the request is repeated, for at most 15 s, until the answer is so; "" is its status, null
+    until:    {pointer: value}: the request is repeated, for at most 30 s, until the answer is so; "" is its status, null
               means absent
     events:   the request is a watch: so many events are waited for; more that come within a moment are a difference
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from .servers import INSECURE
 
-PATIENCE = 15          # seconds that `until` may take
+PATIENCE = 30          # seconds that `until` may take
+QUIET = 3              # seconds in which an event that is expected has to come
 EXTRA = 0.15           # seconds in which events that were not expected are waited for
 
 
@@ -63,7 +64,7 @@ class Client:
 
     def watch(self, method, path, headers, events):
         """The first events, and those that follow at once; an answer that is no stream as it is."""
-        connection = self.connect(PATIENCE)
+        connection = self.connect(QUIET)
         try:
             response = self.begin(connection, method, path, None, headers)
             if response.status != 200:

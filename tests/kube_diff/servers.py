@@ -29,8 +29,6 @@ def reason_to_skip():
     """Why the two cannot be compared here; None: they can."""
     if not SERVE.exists():
         return f"{SERVE} is not built"
-    if "KUBE_DIFF_REAL" in os.environ:
-        return None
     if os.environ.get("KAITO_KUBE_SKIP"):
         return os.environ["KAITO_KUBE_SKIP"]
     folder = Path(subprocess.run([KUBE, "bin"], capture_output=True, text=True, check=True).stdout.strip())
@@ -93,27 +91,19 @@ class Ours:
 
 class Real:
     def __init__(self, folder):
-        self.kept = os.environ.get("KUBE_DIFF_REAL")
-        self.folder = Path(self.kept or folder)
+        self.folder = Path(folder)
 
-    def run(self, *args, port=None):
-        env = dict(os.environ, KUBE_DIR=str(self.folder))
-        if port:
-            env["KUBE_PORT"] = str(port)
+    def run(self, *args, **env):
+        env = {**os.environ, "KUBE_DIR": str(self.folder), **env}
         return subprocess.run([KUBE, *args], env=env, capture_output=True, text=True, check=False)
 
     def start(self):
-        if not self.kept:
-            port = port_with_room()
-            done = self.run("up", "--api", port=port)
-            if done.returncode != 0:
-                self.stop()
-                raise AssertionError(f"the real API server does not start: {done.stderr[-2000:]}")
-        else:
-            text = (self.folder / "kubeconfig").read_text()
-            port = int(text.split("https://127.0.0.1:")[1].split('"')[0])
+        port = port_with_room()
+        done = self.run("up", "--api", KUBE_PORT=str(port))
+        if done.returncode != 0:
+            self.stop()
+            raise AssertionError(f"the real API server does not start: {done.stderr[-2000:]}")
         return Address(port, (self.folder / "token").read_text().strip())
 
     def stop(self):
-        if not self.kept:
-            self.run("down")
+        self.run("down")
