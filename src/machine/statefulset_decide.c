@@ -224,10 +224,7 @@ static bool is_on_delete(const struct decision *d)
 /* During a rolling update, what is below the partition stays at the current version, also when it has to be made anew. */
 static const struct json *template_for(struct decision *d, int64_t ordinal, const char **ret_revision)
 {
-    int64_t current_replicas = json_find_int(d->v->set, 0, "status", "currentReplicas");
-    bool has_partition = json_find(d->v->set, "spec", "updateStrategy", "rollingUpdate", "partition") != NULL && partition_of(d) > 0;
-    bool old = !str_eq(d->current_revision, d->update_revision) &&
-               (has_partition ? ordinal < partition_of(d) + d->start : ordinal < d->start + current_replicas);
+    bool old = !is_on_delete(d) && ordinal < d->start + partition_of(d) && !str_eq(d->current_revision, d->update_revision);
     if (old) {
         JSON_FOREACH(it, d->v->revisions) {
             if (!str_eq(meta_name(it.value), d->current_revision))
