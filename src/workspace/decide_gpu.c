@@ -33,9 +33,10 @@ static const struct json *first_ready_node(const struct decider *d)
 }
 
 /* What helps where there is no GPU. */
-static const char *without_gpu(const struct decider *d)
+static const char *without_gpu(const struct decider *d, const struct error *err)
 {
-    if (!catalog_find_format(d->in->catalog, d->ws.preset_name, WEIGHTS_GGUF))
+    if (!str_eq(error_reason(err), "MissingGPULabels") ||
+        !catalog_find_format(d->in->catalog, d->ws.preset_name, WEIGHTS_GGUF))
         return "";
     return "; without a GPU it runs with the annotation " WORKSPACE_RUNTIME ": llama.cpp";
 }
@@ -51,7 +52,7 @@ static void read_gpu(struct decider *d)
         return;
     decider_problem(d, gpu_partition_is_mig(d->ws.partition), arena_strdup(d->a, error_reason(err)),
                     arena_printf(d->a, "%s%s%s%s", node ? meta_name(node) : "", node ? ": " : "",
-                                 error_message(err), without_gpu(d)));
+                                 error_message(err), without_gpu(d, err)));
     error_free(err);
 }
 

@@ -73,7 +73,8 @@ static struct json *init_containers(struct arena *a, const struct engine_request
     struct json *token = engine_token(a, q);
     return ARR(OBJ("name", STR("model-weights-downloader"),
                    "image", STR(image(a, q)),
-                   "command", ARR(STR("kaito"), STR("models"), STR("pull"), STR(q->model), STR("--models-dir=" ENGINE_WEIGHTS_DIR)),
+                   "command", ARR(STR("kaito"), STR("models"), STR("pull"), STR(q->model),
+                                  STR("--models-dir=" ENGINE_WEIGHTS_DIR)),
                    "env", token ? ARR(token) : NULL,
                    "terminationMessagePolicy", STR("FallbackToLogsOnError"),
                    "volumeMounts", ARR(weights_mount(a, false))));
