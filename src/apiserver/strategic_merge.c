@@ -1,15 +1,17 @@
 /* Strategic merge patch: a merge patch that knows the type.
  *
- * Lists whose type has a merge key are merged element by element, others are replaced. Directives in the patch:
+ * Lists whose type has a merge key are merged element by element, others are replaced. Directives
+ * in the patch:
  *
- *     $patch: replace | delete | merge            in an object: take the rest of it as it is; or empty it. In an element of a
- *                                                 list: replace the list, or remove the element of this key
+ *     $patch: replace | delete | merge            in an object: take the rest of it as it is; or
+ * empty it. In an element of a list: replace the list, or remove the element of this key
  *     $retainKeys: [a, b]                         members of the original that are not named go
  *     $deleteFromPrimitiveList/NAME: [x]          removes scalars from the list NAME
  *     $setElementOrder/NAME: [...]                the order of the list NAME
  *
- * What the result's order is follows the API server's rules: elements of the patch in the order that it gives, others where
- * they were in relation to these. Elements are looked up by a text of their key, so that long lists merge in linear time. */
+ * What the result's order is follows the API server's rules: elements of the patch in the order
+ * that it gives, others where they were in relation to these. Elements are looked up by a text of
+ * their key, so that long lists merge in linear time. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,13 +37,15 @@ struct items {
     size_t n;
 };
 
-static int merge_object(struct merger *m, const struct shape *s, struct json *original, struct json *patch, struct json **ret);
+static int merge_object(struct merger *m, const struct shape *s, struct json *original,
+                        struct json *patch, struct json **ret);
 
-/* ---- lists as C arrays ---------------------------------------------------------------------------------------------------- */
+/* ---- lists as C arrays ----------------------------------------------------------------------- */
 
 static struct items take_items(struct merger *m, struct json *list, size_t room)
 {
-    struct items items = { arena_alloc(m->a, (json_size(list) + room + 1) * sizeof(struct json *)), 0 };
+    struct items items = { arena_alloc(m->a, (json_size(list) + room + 1) * sizeof(struct json *)),
+                           0 };
     JSON_FOREACH(it, list) {
         struct json *v = it.value;
         json_iter_remove(&it);
@@ -58,7 +62,8 @@ static struct json *list_of(struct merger *m, const struct items *items)
     return list;
 }
 
-/* What tells an element apart: the text of its merge key, or of itself when it is a scalar. NULL: it has no key. */
+/* What tells an element apart: the text of its merge key, or of itself when it is a scalar. NULL:
+ * it has no key. */
 static const char *key_text(struct merger *m, const struct json *v, const char *merge_key)
 {
     const struct json *key = *merge_key ? json_get(v, merge_key) : v;
@@ -66,7 +71,8 @@ static const char *key_text(struct merger *m, const struct json *v, const char *
 }
 
 /* Positions are kept as pointers, one too high so that none is NULL. */
-static struct map *index_items(struct merger *m, const struct json *const *v, size_t n, const char *merge_key)
+static struct map *index_items(struct merger *m, const struct json *const *v, size_t n,
+                               const char *merge_key)
 {
     struct map *index = map_new(NULL);
     for (size_t i = 0; i < n; i++) {
@@ -77,13 +83,14 @@ static struct map *index_items(struct merger *m, const struct json *const *v, si
     return index;
 }
 
-static size_t position(struct merger *m, const struct map *index, const struct json *v, const char *merge_key)
+static size_t position(struct merger *m, const struct map *index, const struct json *v,
+                       const char *merge_key)
 {
     const char *key = key_text(m, v, merge_key);
     return key ? (size_t)(uintptr_t)map_get(index, key) : 0;
 }
 
-/* ---- errors ---------------------------------------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 static int fail(struct merger *m, const char *reason, const char *text)
 {
@@ -95,7 +102,9 @@ static int fail(struct merger *m, const char *reason, const char *text)
 
 static int fail_no_key(struct merger *m, const struct json *v, const char *merge_key)
 {
-    return fail(m, "InternalError", arena_printf(m->a, "map: %s does not contain declared merge key: %s", go_print(m->a, v), merge_key));
+    return fail(m, "InternalError",
+                arena_printf(m->a, "map: %s does not contain declared merge key: %s",
+                             go_print(m->a, v), merge_key));
 }
 
 static const char *go_type_of(const struct json *v)
@@ -121,19 +130,21 @@ static const char *go_type_of(const struct json *v)
 
 static int fail_type(struct merger *m, const char *expected, const struct json *v)
 {
-    return fail(m, "InternalError", arena_printf(m->a, "expected a %s, but received a %s", expected, go_type_of(v)));
+    return fail(m, "InternalError",
+                arena_printf(m->a, "expected a %s, but received a %s", expected, go_type_of(v)));
 }
 
-/* ---- types ----------------------------------------------------------------------------------------------------------------- */
+/* ---- types ----------------------------------------------------------------------------------- */
 
 struct member {
     const struct shape *shape;
-    const char *merge_key;   /* NULL: the list is replaced */
+    const char *merge_key; /* NULL: the list is replaced */
     bool replace;
 };
 
 /* Only containers are looked up: of scalars the type does not matter. */
-static int find_member(struct merger *m, const struct shape *s, const char *name, struct member *ret)
+static int find_member(struct merger *m, const struct shape *s, const char *name,
+                       struct member *ret)
 {
     *ret = (struct member){ 0 };
     if (s->kind == SHAPE_MAP) {
@@ -143,14 +154,16 @@ static int find_member(struct merger *m, const struct shape *s, const char *name
     const struct type_field *f = s->kind == SHAPE_STRUCT ? type_field_find(s->record, name) : NULL;
     if (!f) {
         const char *dot = strchr(s->go, '.');
-        return fail(m, "InternalError", arena_printf(m->a, "unable to find api field in struct %s for the json field \"%s\"",
-                                                     dot ? dot + 1 : s->go, name));
+        return fail(m, "InternalError",
+                    arena_printf(m->a,
+                                 "unable to find api field in struct %s for the json field \"%s\"",
+                                 dot ? dot + 1 : s->go, name));
     }
     *ret = (struct member){ f->shape, f->merge_key, f->replace };
     return 0;
 }
 
-/* ---- directives ------------------------------------------------------------------------------------------------------------- */
+/* ---- directives ------------------------------------------------------------------------------ */
 
 /* Removes objects that are directives, at any depth. NULL when v itself is one. */
 static struct json *without_directives(struct json *v)
@@ -197,7 +210,8 @@ static int retain_keys(struct merger *m, struct json *original, struct json *pat
         if (json_is_string(it.value))
             map_set(kept, json_string(it.value), &present);
     JSON_FOREACH(it, patch) {
-        bool directive = STREQ(it.key, RETAIN_KEYS) || str_has_prefix(it.key, DELETE_PREFIX) || str_has_prefix(it.key, ORDER_PREFIX);
+        bool directive = STREQ(it.key, RETAIN_KEYS) || str_has_prefix(it.key, DELETE_PREFIX) ||
+                         str_has_prefix(it.key, ORDER_PREFIX);
         if (!directive && !json_is_null(it.value) && !map_has(kept, it.key))
             return fail(m, "BadRequest", bad);
     }
@@ -208,11 +222,11 @@ static int retain_keys(struct merger *m, struct json *original, struct json *pat
     return 0;
 }
 
-/* ---- order ------------------------------------------------------------------------------------------------------------------- */
+/* ---- order ----------------------------------------------------------------------------------- */
 
 struct placed {
     struct json *v;
-    size_t at;      /* 0: not in the order */
+    size_t at; /* 0: not in the order */
     size_t index;
 };
 
@@ -224,7 +238,8 @@ static int compare_placed(const void *x, const void *y)
     return p->index < q->index ? -1 : p->index > q->index;
 }
 
-static struct items sorted_by(struct merger *m, const struct items *items, const struct map *order, const char *merge_key)
+static struct items sorted_by(struct merger *m, const struct items *items, const struct map *order,
+                              const char *merge_key)
 {
     struct placed *placed = arena_alloc(m->a, (items->n + 1) * sizeof *placed);
     for (size_t i = 0; i < items->n; i++)
@@ -236,10 +251,11 @@ static struct items sorted_by(struct merger *m, const struct items *items, const
     return out;
 }
 
-/* The elements that the patch names in its order, the others in the server's, woven into one: an element of the server's stands
- * before one of the patch's when it did so in the original. */
-static struct json *in_order(struct merger *m, const struct items *merged, const struct map *patch_order,
-                             const struct map *server_order, const char *merge_key)
+/* The elements that the patch names in its order, the others in the server's, woven into one: an
+ * element of the server's stands before one of the patch's when it did so in the original. */
+static struct json *in_order(struct merger *m, const struct items *merged,
+                             const struct map *patch_order, const struct map *server_order,
+                             const char *merge_key)
 {
     struct items patched = { arena_alloc(m->a, (merged->n + 1) * sizeof(struct json *)), 0 };
     struct items others = { arena_alloc(m->a, (merged->n + 1) * sizeof(struct json *)), 0 };
@@ -263,10 +279,11 @@ static struct json *in_order(struct merger *m, const struct items *merged, const
     return list_of(m, &out);
 }
 
-/* ---- lists ------------------------------------------------------------------------------------------------------------------- */
+/* ---- lists ----------------------------------------------------------------------------------- */
 
 /* All elements are objects, or all are scalars. */
-static int check_elements(struct merger *m, const struct json *original, const struct json *patch, bool *ret_objects)
+static int check_elements(struct merger *m, const struct json *original, const struct json *patch,
+                          bool *ret_objects)
 {
     const struct json *both[] = { original, patch };
     const struct json *first = NULL;
@@ -314,9 +331,10 @@ static struct json *merge_scalars(struct merger *m, struct json *original, struc
     return in_order(m, &merged, patch_order, server_order, "");
 }
 
-/* Elements of the patch with a directive: removes what they remove, and says whether the list is to be replaced. */
-static int apply_element_directives(struct merger *m, struct json *original, struct json *patch, const char *merge_key,
-                                    bool *ret_replace)
+/* Elements of the patch with a directive: removes what they remove, and says whether the list is to
+ * be replaced. */
+static int apply_element_directives(struct merger *m, struct json *original, struct json *patch,
+                                    const char *merge_key, bool *ret_replace)
 {
     AUTO_MAP gone = map_new(NULL);
     JSON_FOREACH(it, patch) {
@@ -333,8 +351,10 @@ static int apply_element_directives(struct merger *m, struct json *original, str
         } else if (str_eq(what, "merge")) {
             return fail(m, "InternalError", "merging lists cannot yet be specified in the patch");
         } else {
-            return fail(m, "InternalError", arena_printf(m->a, "unknown patch type: %s in map: %s", what ? what : json_text(m->a, directive),
-                                                         go_print(m->a, it.value)));
+            return fail(m, "InternalError",
+                        arena_printf(m->a, "unknown patch type: %s in map: %s",
+                                     what ? what : json_text(m->a, directive),
+                                     go_print(m->a, it.value)));
         }
         json_iter_remove(&it);
     }
@@ -346,8 +366,8 @@ static int apply_element_directives(struct merger *m, struct json *original, str
     return 0;
 }
 
-static int merge_elements(struct merger *m, const struct shape *element, struct items *all, const struct items *theirs,
-                          const char *merge_key)
+static int merge_elements(struct merger *m, const struct shape *element, struct items *all,
+                          const struct items *theirs, const char *merge_key)
 {
     AUTO_MAP index = index_items(m, (const struct json *const *)all->v, all->n, merge_key);
     for (size_t i = 0; i < theirs->n; i++) {
@@ -357,7 +377,8 @@ static int merge_elements(struct merger *m, const struct shape *element, struct 
         size_t at = (size_t)(uintptr_t)map_get(index, key);
         if (at) {
             struct json *merged = NULL;
-            int r = merge_object(m, element, all->v[at - 1], json_clone(m->a, theirs->v[i]), &merged);
+            int r =
+                merge_object(m, element, all->v[at - 1], json_clone(m->a, theirs->v[i]), &merged);
             if (r < 0)
                 return r;
             all->v[at - 1] = merged;
@@ -369,8 +390,8 @@ static int merge_elements(struct merger *m, const struct shape *element, struct 
     return 0;
 }
 
-static int merge_list(struct merger *m, const struct shape *element, struct json *original, struct json *patch,
-                      const char *merge_key, struct json **ret)
+static int merge_list(struct merger *m, const struct shape *element, struct json *original,
+                      struct json *patch, const char *merge_key, struct json **ret)
 {
     bool objects = false, replace = false;
     *ret = original;
@@ -393,7 +414,8 @@ static int merge_list(struct merger *m, const struct shape *element, struct json
         return 0;
     }
     struct items theirs = take_items(m, patch, 0), all = take_items(m, original, theirs.n);
-    AUTO_MAP patch_order = index_items(m, (const struct json *const *)theirs.v, theirs.n, merge_key);
+    AUTO_MAP patch_order =
+        index_items(m, (const struct json *const *)theirs.v, theirs.n, merge_key);
     r = merge_elements(m, element, &all, &theirs, merge_key);
     if (r < 0)
         return r;
@@ -405,10 +427,11 @@ static int merge_list(struct merger *m, const struct shape *element, struct json
     return 0;
 }
 
-/* ---- the order directive ------------------------------------------------------------------------------------------------------- */
+/* ---- the order directive --------------------------------------------------------------------- */
 
 /* The elements of the patch stand in the order that it asks for. */
-static int check_order(struct merger *m, const struct json *patch_list, const struct json *order, const char *merge_key)
+static int check_order(struct merger *m, const struct json *patch_list, const struct json *order,
+                       const char *merge_key)
 {
     struct json_iter it = json_iter(order);
     JSON_FOREACH(p, patch_list) {
@@ -428,14 +451,16 @@ static int check_order(struct merger *m, const struct json *patch_list, const st
             return fail_no_key(m, p.value, merge_key);
         if (!found)
             return fail(m, "InternalError",
-                        arena_printf(m->a, "The order in patch list:\n%s\n doesn't match %s list:\n%s\n", go_print(m->a, patch_list),
-                                     ORDER_PREFIX, go_print(m->a, order)));
+                        arena_printf(m->a,
+                                     "The order in patch list:\n%s\n doesn't match %s list:\n%s\n",
+                                     go_print(m->a, patch_list), ORDER_PREFIX,
+                                     go_print(m->a, order)));
     }
     return 0;
 }
 
-static int apply_order(struct merger *m, const struct shape *s, struct json *original, struct json *patch, const char *name,
-                       struct json *order)
+static int apply_order(struct merger *m, const struct shape *s, struct json *original,
+                       struct json *patch, const char *name, struct json *order)
 {
     if (!json_is_array(order))
         return fail_type(m, "[]interface {}", order);
@@ -456,7 +481,8 @@ static int apply_order(struct merger *m, const struct shape *s, struct json *ori
     if (mine && theirs) {
         struct json *from = json_clone(m->a, theirs);
         if (member.merge_key)
-            r = merge_list(m, member.shape->element, json_clone(m->a, mine), from, merge_key, &merged);
+            r = merge_list(m, member.shape->element, json_clone(m->a, mine), from, merge_key,
+                           &merged);
         else
             merged = from;
     } else if (mine) {
@@ -468,14 +494,17 @@ static int apply_order(struct merger *m, const struct shape *s, struct json *ori
         return r;
     struct items all = take_items(m, merged, 0), wanted = take_items(m, order, 0);
     struct items before = server ? take_items(m, server, 0) : (struct items){ NULL, 0 };
-    AUTO_MAP patch_order = index_items(m, (const struct json *const *)wanted.v, wanted.n, merge_key);
-    AUTO_MAP server_order = index_items(m, (const struct json *const *)before.v, before.n, merge_key);
+    AUTO_MAP patch_order =
+        index_items(m, (const struct json *const *)wanted.v, wanted.n, merge_key);
+    AUTO_MAP server_order =
+        index_items(m, (const struct json *const *)before.v, before.n, merge_key);
     json_set(m->a, original, name, in_order(m, &all, patch_order, server_order, merge_key));
     json_del(patch, name);
     return 0;
 }
 
-static int apply_orders(struct merger *m, const struct shape *s, struct json *original, struct json *patch)
+static int apply_orders(struct merger *m, const struct shape *s, struct json *original,
+                        struct json *patch)
 {
     struct json *orders = json_new_object(m->a);
     JSON_FOREACH(it, patch) {
@@ -496,16 +525,18 @@ static int apply_orders(struct merger *m, const struct shape *s, struct json *or
     return 0;
 }
 
-/* ---- objects ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- objects --------------------------------------------------------------------------------- */
 
-static int merge_member(struct merger *m, const struct shape *s, struct json *original, const char *name, struct json *v)
+static int merge_member(struct merger *m, const struct shape *s, struct json *original,
+                        const char *name, struct json *v)
 {
     struct json *now = json_get(original, name);
     if (json_is_null(v)) {
         json_del(original, name);
         return 0;
     }
-    bool objects = json_is_object(now) && json_is_object(v), lists = json_is_array(now) && json_is_array(v);
+    bool objects = json_is_object(now) && json_is_object(v),
+         lists = json_is_array(now) && json_is_array(v);
     if (!objects && !lists) {
         set_new(m, original, name, json_clone(m->a, v));
         return 0;
@@ -516,14 +547,15 @@ static int merge_member(struct merger *m, const struct shape *s, struct json *or
     if (r == 0 && objects && !member.replace)
         r = merge_object(m, member.shape, json_clone(m->a, now), json_clone(m->a, v), &merged);
     else if (r == 0 && lists && member.merge_key)
-        r = merge_list(m, member.shape->kind == SHAPE_LIST ? member.shape->element : member.shape, json_clone(m->a, now), merged,
-                       member.merge_key, &merged);
+        r = merge_list(m, member.shape->kind == SHAPE_LIST ? member.shape->element : member.shape,
+                       json_clone(m->a, now), merged, member.merge_key, &merged);
     if (r == 0)
         json_set(m->a, original, name, merged);
     return r;
 }
 
-static int delete_from_list(struct merger *m, struct json *original, const char *key, struct json *v)
+static int delete_from_list(struct merger *m, struct json *original, const char *key,
+                            struct json *v)
 {
     const char *name = str_skip_prefix(key, DELETE_PREFIX "/");
     if (str_empty(name))
@@ -536,14 +568,17 @@ static int delete_from_list(struct merger *m, struct json *original, const char 
     return 0;
 }
 
-static int merge_object(struct merger *m, const struct shape *s, struct json *original, struct json *patch, struct json **ret)
+static int merge_object(struct merger *m, const struct shape *s, struct json *original,
+                        struct json *patch, struct json **ret)
 {
     const struct json *directive = json_get(patch, DIRECTIVE);
     if (directive) {
         const char *what = json_string(directive);
         if (!str_eq(what, "replace") && !str_eq(what, "delete"))
-            return fail(m, "InternalError", arena_printf(m->a, "unknown patch type: %s in map: %s", what ? what : json_text(m->a, directive),
-                                                         go_print(m->a, patch)));
+            return fail(m, "InternalError",
+                        arena_printf(m->a, "unknown patch type: %s in map: %s",
+                                     what ? what : json_text(m->a, directive),
+                                     go_print(m->a, patch)));
         json_del(patch, DIRECTIVE);
         *ret = STREQ(what, "replace") ? patch : json_new_object(m->a);
         return 0;
@@ -561,8 +596,8 @@ static int merge_object(struct merger *m, const struct shape *s, struct json *or
     return r;
 }
 
-int api_strategic_merge(struct arena *a, const struct api_type *t, struct json *target, const struct json *patch, struct json **ret,
-                        struct error **err)
+int api_strategic_merge(struct arena *a, const struct api_type *t, struct json *target,
+                        const struct json *patch, struct json **ret, struct error **err)
 {
     struct merger m = { a, err };
     struct shape root = { .kind = SHAPE_STRUCT, .go = t->go, .record = t };

@@ -1,8 +1,9 @@
 /* The type data of data/kinds.json, compiled on first use into structs, fields and shapes.
  *
- * A type is written there as in Go ("[]v1.Container", "map[string]string", "*int32"), since that text tells the shape and is
- * what decoding errors show. Every distinct text becomes one shape, so shapes may refer to each other in circles (schemas of
- * CRDs do). The load takes well under a millisecond and happens once in a process. */
+ * A type is written there as in Go ("[]v1.Container", "map[string]string", "*int32"), since that
+ * text tells the shape and is what decoding errors show. Every distinct text becomes one shape, so
+ * shapes may refer to each other in circles (schemas of CRDs do). The load takes well under a
+ * millisecond and happens once in a process. */
 #include "apiserver/types.h"
 
 #include <pthread.h>
@@ -21,9 +22,9 @@ struct type_data {
     struct arena *a;
     const struct json *named;
     const struct json *structs_json;
-    struct map *kinds;    /* "apps/v1/StatefulSet" → struct api_type */
-    struct map *structs;  /* "v1.PodSpec" → struct api_type */
-    struct map *shapes;   /* text → struct shape */
+    struct map *kinds;   /* "apps/v1/StatefulSet" → struct api_type */
+    struct map *structs; /* "v1.PodSpec" → struct api_type */
+    struct map *shapes;  /* text → struct shape */
 };
 
 /* Set once by load() and only read after that. */

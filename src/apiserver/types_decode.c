@@ -1,9 +1,9 @@
 /* Decoding: JSON of a request becomes what the API server's typed decoder would have kept of it.
  *
- * The decoder goes on after a fault and reports the first one, so does this. What stays is what a typed object can hold:
- * unknown members go (and are reported), explicit nulls mean absent, and empty values of optional members that are no
- * pointers cannot be told from absent ones, so they go as well. Members that are always written come back in
- * api_type_default(). */
+ * The decoder goes on after a fault and reports the first one, so does this. What stays is what a
+ * typed object can hold: unknown members go (and are reported), explicit nulls mean absent, and
+ * empty values of optional members that are no pointers cannot be told from absent ones, so they go
+ * as well. Members that are always written come back in api_type_default(). */
 #include <string.h>
 
 #include "apiserver/types_internal.h"
@@ -13,8 +13,8 @@
 struct place {
     const struct place *up;
     const char *member;
-    const char *key;             /* of a map */
-    size_t index;                /* of a list, when member and key are NULL */
+    const char *key;               /* of a map */
+    size_t index;                  /* of a list, when member and key are NULL */
     const struct api_type *record; /* the struct that `member` belongs to */
 };
 
@@ -24,9 +24,10 @@ struct decoder {
     struct error *fault;
 };
 
-static struct json *decode(struct decoder *d, const struct shape *s, struct json *v, const struct place *at);
+static struct json *decode(struct decoder *d, const struct shape *s, struct json *v,
+                           const struct place *at);
 
-/* ---- words ---------------------------------------------------------------------------------------------------- */
+/* ---- words ----------------------------------------------------------------------------------- */
 
 static void append_members(struct buf *out, const struct place *at)
 {
@@ -48,7 +49,8 @@ static void append_path(struct buf *out, const struct place *at)
         buf_printf(out, "[%zu]", at->index);
 }
 
-static struct json *mismatch(struct decoder *d, const char *go, const char *what, const struct place *at)
+static struct json *mismatch(struct decoder *d, const char *go, const char *what,
+                             const struct place *at)
 {
     if (d->fault)
         return NULL;
@@ -56,17 +58,20 @@ static struct json *mismatch(struct decoder *d, const char *go, const char *what
     while (member && !member->member)
         member = member->up;
     if (!member) {
-        error_set(&d->fault, ERROR_INVALID, "json: cannot unmarshal %s into Go value of type %s", what, go);
+        error_set(&d->fault, ERROR_INVALID, "json: cannot unmarshal %s into Go value of type %s",
+                  what, go);
         return NULL;
     }
     AUTO_BUF path = BUF_INIT(16 * KIB);
     append_members(&path, at);
-    error_set(&d->fault, ERROR_INVALID, "json: cannot unmarshal %s into Go struct field %s.%s of type %s", what,
+    error_set(&d->fault, ERROR_INVALID,
+              "json: cannot unmarshal %s into Go struct field %s.%s of type %s", what,
               member->record->name, buf_str(&path), go);
     return NULL;
 }
 
-static struct json *wrong_type(struct decoder *d, const struct shape *s, const struct json *v, const struct place *at)
+static struct json *wrong_type(struct decoder *d, const struct shape *s, const struct json *v,
+                               const struct place *at)
 {
     return mismatch(d, s->go, scalar_describe(v), at);
 }
@@ -90,7 +95,7 @@ static void report_unknown(struct decoder *d, const char *name, const struct pla
     json_append(d->unknown, json_new_string(d->a, buf_str(&path)));
 }
 
-/* ---- values --------------------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static bool is_empty(const struct shape *s, const struct json *v)
 {
@@ -134,7 +139,8 @@ static struct json *zero_element(struct decoder *d, const struct shape *s)
     }
 }
 
-static struct json *decode_struct(struct decoder *d, const struct shape *s, struct json *v, const struct place *at)
+static struct json *decode_struct(struct decoder *d, const struct shape *s, struct json *v,
+                                  const struct place *at)
 {
     if (!json_is_object(v))
         return wrong_type(d, s, v, at);
@@ -176,7 +182,8 @@ static struct json *fill_nulls(struct decoder *d, const struct shape *element, s
     return filled;
 }
 
-static struct json *decode_list(struct decoder *d, const struct shape *s, struct json *v, const struct place *at)
+static struct json *decode_list(struct decoder *d, const struct shape *s, struct json *v,
+                                const struct place *at)
 {
     if (!json_is_array(v))
         return wrong_type(d, s, v, at);
@@ -190,7 +197,8 @@ static struct json *decode_list(struct decoder *d, const struct shape *s, struct
     return v;
 }
 
-static struct json *decode_map(struct decoder *d, const struct shape *s, struct json *v, const struct place *at)
+static struct json *decode_map(struct decoder *d, const struct shape *s, struct json *v,
+                               const struct place *at)
 {
     if (!json_is_object(v))
         return wrong_type(d, s, v, at);
@@ -214,19 +222,23 @@ static struct json *decode_map(struct decoder *d, const struct shape *s, struct 
     return v;
 }
 
-static struct json *decode_int(struct decoder *d, const struct shape *s, struct json *v, const struct place *at)
+static struct json *decode_int(struct decoder *d, const struct shape *s, struct json *v,
+                               const struct place *at)
 {
     int64_t n = json_int(v, 0);
-    bool fits = json_type(v) == JSON_INT && (s->kind == SHAPE_INT64 || (n >= INT32_MIN && n <= INT32_MAX));
+    bool fits =
+        json_type(v) == JSON_INT && (s->kind == SHAPE_INT64 || (n >= INT32_MIN && n <= INT32_MAX));
     if (fits)
         return v;
     /* of a number that does not fit, the words show the number */
-    return json_is_number(v) ? mismatch(d, s->go, arena_printf(d->a, "number %s", json_text(d->a, v)), at)
-                             : wrong_type(d, s, v, at);
+    return json_is_number(v)
+               ? mismatch(d, s->go, arena_printf(d->a, "number %s", json_text(d->a, v)), at)
+               : wrong_type(d, s, v, at);
 }
 
 /* A schema, or a short form of one kind of JSON value; a list is of schemas or of strings. */
-static struct json *decode_union(struct decoder *d, const struct shape *s, struct json *v, const struct place *at)
+static struct json *decode_union(struct decoder *d, const struct shape *s, struct json *v,
+                                 const struct place *at)
 {
     if (json_is_object(v))
         return decode(d, s->element, v, at);
@@ -243,11 +255,13 @@ static struct json *decode_union(struct decoder *d, const struct shape *s, struc
     }
     if (!d->fault)
         error_set(&d->fault, ERROR_INVALID,
-                  s->kind == SHAPE_SCHEMA_OR_BOOL ? "boolean or JSON schema expected" : "expected an array or a JSON schema");
+                  s->kind == SHAPE_SCHEMA_OR_BOOL ? "boolean or JSON schema expected"
+                                                  : "expected an array or a JSON schema");
     return NULL;
 }
 
-static struct json *decode(struct decoder *d, const struct shape *s, struct json *v, const struct place *at)
+static struct json *decode(struct decoder *d, const struct shape *s, struct json *v,
+                           const struct place *at)
 {
     struct error *err = NULL;
     struct json *kept;
@@ -292,7 +306,8 @@ static struct json *decode(struct decoder *d, const struct shape *s, struct json
     return v;
 }
 
-int api_type_decode(struct arena *a, const struct api_type *t, struct json *obj, struct json *unknown, struct error **err)
+int api_type_decode(struct arena *a, const struct api_type *t, struct json *obj,
+                    struct json *unknown, struct error **err)
 {
     struct decoder d = { .a = a, .unknown = unknown };
     struct shape root = { .kind = SHAPE_STRUCT, .go = t->go, .record = t };

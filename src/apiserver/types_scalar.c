@@ -1,5 +1,5 @@
-/* Values that read and write themselves: base64, quantities, times, numbers that may be strings. What is kept is the form
- * in which the API server writes them again. */
+/* Values that read and write themselves: base64, quantities, times, numbers that may be strings.
+ * What is kept is the form in which the API server writes them again. */
 #include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
@@ -29,7 +29,7 @@ const char *scalar_describe(const struct json *v)
     return "";
 }
 
-/* ---- base64 ----------------------------------------------------------------------------------------------------- */
+/* ---- base64 ---------------------------------------------------------------------------------- */
 
 static int sextet(char c)
 {
@@ -74,10 +74,12 @@ static int check_padding(const char *s, size_t i, size_t len, size_t have, size_
     return next < len ? -ERROR_INVALID : 0;
 }
 
-/* Line ends are allowed and dropped; bits behind the last byte are cleared, as decoding and encoding again does. */
+/* Line ends are allowed and dropped; bits behind the last byte are cleared, as decoding and
+ * encoding again does. */
 struct json *scalar_decode_bytes(struct arena *a, const struct json *v, struct error **err)
 {
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const char *s = json_string(v);
     size_t len = json_string_len(v), n = 0, i, bad;
     char *out = arena_alloc(a, len + 4);
@@ -101,7 +103,7 @@ struct json *scalar_decode_bytes(struct arena *a, const struct json *v, struct e
     return json_new_string_n(a, out, n);
 }
 
-/* ---- quantities --------------------------------------------------------------------------------------------------- */
+/* ---- quantities ------------------------------------------------------------------------------ */
 
 /* More than three decimals, or a suffix below milli. */
 static bool is_finer_than_milli(const char *text)
@@ -113,7 +115,8 @@ static bool is_finer_than_milli(const char *text)
     return (point && strlen(point) > 4) || strpbrk(text, "e");
 }
 
-struct json *scalar_decode_quantity(struct arena *a, const struct json *v, bool round_to_milli, struct error **err)
+struct json *scalar_decode_quantity(struct arena *a, const struct json *v, bool round_to_milli,
+                                    struct error **err)
 {
     const char *text = json_string(v);
     if (!text)
@@ -122,33 +125,37 @@ struct json *scalar_decode_quantity(struct arena *a, const struct json *v, bool 
     if (quantity_canonical(a, text, &canonical, err) < 0)
         return NULL;
     int64_t milli;
-    if (round_to_milli && is_finer_than_milli(canonical) && quantity_milli(canonical, &milli, NULL) == 0)
+    if (round_to_milli && is_finer_than_milli(canonical) &&
+        quantity_milli(canonical, &milli, NULL) == 0)
         quantity_canonical(a, arena_printf(a, "%" PRId64 "m", milli), &canonical, NULL);
     return json_new_string(a, canonical);
 }
 
-/* ---- times -------------------------------------------------------------------------------------------------------- */
+/* ---- times ----------------------------------------------------------------------------------- */
 
 #define LAYOUT_SECONDS "2006-01-02T15:04:05Z07:00"
 #define LAYOUT_MICRO "2006-01-02T15:04:05.000000Z07:00"
 
 struct layout_step {
-    const char *text;   /* as in the layout */
-    int digits;         /* 0: the text itself */
-    int min, max;       /* of the number; its name when out of range */
+    const char *text; /* as in the layout */
+    int digits;       /* 0: the text itself */
+    int min, max;     /* of the number; its name when out of range */
     const char *name;
 };
 
 static const struct layout_step steps[] = {
-    { "2006", 4, 0, 9999, "year" }, { "-", 0, 0, 0, NULL }, { "01", 2, 1, 12, "month" }, { "-", 0, 0, 0, NULL },
-    { "02", 2, 1, 31, "day" },      { "T", 0, 0, 0, NULL }, { "15", 2, 0, 23, "hour" },  { ":", 0, 0, 0, NULL },
-    { "04", 2, 0, 59, "minute" },   { ":", 0, 0, 0, NULL }, { "05", 2, 0, 59, "second" },
+    { "2006", 4, 0, 9999, "year" }, { "-", 0, 0, 0, NULL },       { "01", 2, 1, 12, "month" },
+    { "-", 0, 0, 0, NULL },         { "02", 2, 1, 31, "day" },    { "T", 0, 0, 0, NULL },
+    { "15", 2, 0, 23, "hour" },     { ":", 0, 0, 0, NULL },       { "04", 2, 0, 59, "minute" },
+    { ":", 0, 0, 0, NULL },         { "05", 2, 0, 59, "second" },
 };
 
-static int bad_time(struct arena *a, const char *text, const char *layout, const char *rest, const char *step, struct error **err)
+static int bad_time(struct arena *a, const char *text, const char *layout, const char *rest,
+                    const char *step, struct error **err)
 {
     return error_set(err, ERROR_INVALID, "parsing time %s as \"%s\": cannot parse %s as \"%s\"",
-                     json_text(a, json_new_string(a, text)), layout, json_text(a, json_new_string(a, rest)), step);
+                     json_text(a, json_new_string(a, text)), layout,
+                     json_text(a, json_new_string(a, rest)), step);
 }
 
 static bool has_digits(const char *s, int n)
@@ -177,8 +184,8 @@ static int check_layout(struct arena *a, const char *text, bool micro, struct er
         for (int k = 0; k < step->digits; k++)
             n = n * 10 + (p[k] - '0');
         if (n < step->min || n > step->max)
-            return error_set(err, ERROR_INVALID, "parsing time %s: %s out of range", json_text(a, json_new_string(a, text)),
-                             step->name);
+            return error_set(err, ERROR_INVALID, "parsing time %s: %s out of range",
+                             json_text(a, json_new_string(a, text)), step->name);
         p += step->digits;
     }
     if (micro && (*p != '.' || !has_digits(p + 1, 6)))
@@ -186,27 +193,32 @@ static int check_layout(struct arena *a, const char *text, bool micro, struct er
     if (*p == '.')
         for (p++; isdigit((unsigned char)*p);)
             p++;
-    if (*p != 'Z' && !((*p == '+' || *p == '-') && has_digits(p + 1, 2) && p[3] == ':' && has_digits(p + 4, 2)))
+    if (*p != 'Z' &&
+        !((*p == '+' || *p == '-') && has_digits(p + 1, 2) && p[3] == ':' && has_digits(p + 4, 2)))
         return bad_time(a, text, layout, p, "Z07:00", err);
     p += *p == 'Z' ? 1 : 6;
     if (*p)
-        return error_set(err, ERROR_INVALID, "parsing time %s: extra text: %s", json_text(a, json_new_string(a, text)),
+        return error_set(err, ERROR_INVALID, "parsing time %s: extra text: %s",
+                         json_text(a, json_new_string(a, text)),
                          json_text(a, json_new_string(a, p)));
     return 0;
 }
 
-struct json *scalar_decode_time(struct arena *a, const struct json *v, bool micro, struct error **err)
+struct json *scalar_decode_time(struct arena *a, const struct json *v, bool micro,
+                                struct error **err)
 {
     const char *text = json_string(v);
     if (!text) {
-        error_set(err, ERROR_INVALID, "json: cannot unmarshal %s into Go value of type string", scalar_describe(v));
+        error_set(err, ERROR_INVALID, "json: cannot unmarshal %s into Go value of type string",
+                  scalar_describe(v));
         return NULL;
     }
     int64_t ns;
     if (check_layout(a, text, micro, err) < 0)
         return NULL;
     if (time_parse_rfc3339(text, &ns) < 0) {
-        error_set(err, ERROR_INVALID, "parsing time %s: day out of range", json_text(a, json_new_string(a, text)));
+        error_set(err, ERROR_INVALID, "parsing time %s: day out of range",
+                  json_text(a, json_new_string(a, text)));
         return NULL;
     }
     char out[TIME_RFC3339_SIZE];
@@ -217,7 +229,7 @@ struct json *scalar_decode_time(struct arena *a, const struct json *v, bool micr
     return json_new_string(a, out);
 }
 
-/* ---- numbers or strings --------------------------------------------------------------------------------------------- */
+/* ---- numbers or strings ---------------------------------------------------------------------- */
 
 struct json *scalar_decode_int_or_string(struct arena *a, const struct json *v, struct error **err)
 {
@@ -227,6 +239,7 @@ struct json *scalar_decode_int_or_string(struct arena *a, const struct json *v, 
     if (json_type(v) == JSON_INT && n >= INT32_MIN && n <= INT32_MAX)
         return (struct json *)(uintptr_t)v;
     error_set(err, ERROR_INVALID, "json: cannot unmarshal %s into Go value of type int32",
-              json_is_number(v) ? arena_printf(a, "number %s", json_text(a, v)) : scalar_describe(v));
+              json_is_number(v) ? arena_printf(a, "number %s", json_text(a, v))
+                                : scalar_describe(v));
     return NULL;
 }

@@ -6,7 +6,8 @@
 #include "schema/schema_internal.h"
 
 /* A text such as "spec.versions[0].schema.openAPIV3Schema" is one name of the path. */
-int schema_compile(const struct json *open_api_v3_schema, const char *path, struct schema **ret, struct field_errors *errors)
+int schema_compile(const struct json *open_api_v3_schema, const char *path, struct schema **ret,
+                   struct field_errors *errors)
 {
     const struct field_path *at = FIELD(NULL, path);
     size_t before = errors->count;

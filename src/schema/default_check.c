@@ -9,7 +9,8 @@ static bool is_meta(const char *key)
     return STREQ(key, "apiVersion") || STREQ(key, "kind") || STREQ(key, "metadata");
 }
 
-static void check_default(struct arena *a, struct schema_node *n, const struct field_path *p, struct field_errors *errors)
+static void check_default(struct arena *a, struct schema_node *n, const struct field_path *p,
+                          struct field_errors *errors)
 {
     const struct field_path *at = FIELD(p, "default");
     struct json *pruned = json_clone(a, n->default_value);
@@ -23,8 +24,8 @@ static void check_default(struct arena *a, struct schema_node *n, const struct f
 }
 
 /* json gives the order in which the fields were written. */
-static void walk(struct arena *a, struct schema_node *n, const struct json *json, bool in_meta, const struct field_path *p,
-                 struct field_errors *errors)
+static void walk(struct arena *a, struct schema_node *n, const struct json *json, bool in_meta,
+                 const struct field_path *p, struct field_errors *errors)
 {
     if (n->embedded)
         in_meta = false;
@@ -35,15 +36,17 @@ static void walk(struct arena *a, struct schema_node *n, const struct json *json
     if (n->items)
         walk(a, n->items, json_get(json, "items"), in_meta, FIELD(p, "items"), errors);
     JSON_FOREACH(it, json_get(json, "properties"))
-        walk(a, schema_property_find(n, it.key), it.value, in_meta || (n->embedded && is_meta(it.key)),
-             FIELD_KEY(FIELD(p, "properties"), it.key), errors);
+        walk(a, schema_property_find(n, it.key), it.value,
+             in_meta || (n->embedded && is_meta(it.key)), FIELD_KEY(FIELD(p, "properties"), it.key),
+             errors);
 }
 
-void schema_check_defaults(struct arena *a, struct schema_node *root, const struct json *json, const struct field_path *path,
-                           struct field_errors *errors)
+void schema_check_defaults(struct arena *a, struct schema_node *root, const struct json *json,
+                           const struct field_path *path, struct field_errors *errors)
 {
     JSON_FOREACH(it, json_get(json, "properties"))
-        walk(a, schema_property_find(root, it.key), it.value, is_meta(it.key), FIELD_KEY(FIELD(path, "properties"), it.key), errors);
+        walk(a, schema_property_find(root, it.key), it.value, is_meta(it.key),
+             FIELD_KEY(FIELD(path, "properties"), it.key), errors);
     if (root->default_value)
         check_default(a, root, path, errors);
 }

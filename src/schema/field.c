@@ -8,7 +8,8 @@
 
 #define TEXT_MAX (64 * KIB)
 
-void field_errors_add(struct field_errors *e, const char *type, const char *field, const char *fmt, ...)
+void field_errors_add(struct field_errors *e, const char *type, const char *field, const char *fmt,
+                      ...)
 {
     if (e->count >= FIELD_ERRORS_MAX)
         return;
@@ -27,7 +28,7 @@ void field_errors_add(struct field_errors *e, const char *type, const char *fiel
     e->items[e->count++] = (struct field_error){ type, arena_strdup(e->arena, field), message };
 }
 
-/* ---- paths ------------------------------------------------------------------------------------------------------ */
+/* ---- paths ----------------------------------------------------------------------------------- */
 
 static void append_path(struct buf *out, const struct field_path *p)
 {
@@ -51,7 +52,7 @@ char *field_path_text(struct arena *a, const struct field_path *p)
     return arena_strdup(a, buf_str(&out));
 }
 
-/* ---- values ----------------------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static uint32_t decode_rune(const unsigned char *s, size_t n)
 {
@@ -73,8 +74,9 @@ static bool is_printable(uint32_t r)
 {
     if (r < 0x20 || (r >= 0x7f && r <= 0xa0) || r == 0xad)
         return false;
-    return !((r >= 0x2000 && r <= 0x200f) || (r >= 0x2028 && r <= 0x202f) || (r >= 0x205f && r <= 0x206f) || r == 0x3000 ||
-             r == 0xfeff || (r >= 0xe000 && r <= 0xf8ff) || r >= 0xe0000);
+    return !((r >= 0x2000 && r <= 0x200f) || (r >= 0x2028 && r <= 0x202f) ||
+             (r >= 0x205f && r <= 0x206f) || r == 0x3000 || r == 0xfeff ||
+             (r >= 0xe000 && r <= 0xf8ff) || r >= 0xe0000);
 }
 
 char *field_quote(struct arena *a, const char *s, size_t len)
@@ -114,24 +116,24 @@ char *field_value_text(struct arena *a, const struct json *v)
     return arena_strndup(a, buf_str(&out), out.len);
 }
 
-/* ---- errors ----------------------------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
-static void add(struct field_errors *e, const char *type, const struct field_path *p, const char *head, const char *value,
-                const char *detail, va_list ap)
+static void add(struct field_errors *e, const char *type, const struct field_path *p,
+                const char *head, const char *value, const char *detail, va_list ap)
 {
     if (e->count >= FIELD_ERRORS_MAX)
         return;
     const char *text = arena_vprintf(e->arena, detail, ap);
-    field_errors_add(e, type, field_path_text(e->arena, p), "%s%s%s%s%s", head, value ? ": " : "", value ? value : "",
-                     *text ? ": " : "", text);
+    field_errors_add(e, type, field_path_text(e->arena, p), "%s%s%s%s%s", head, value ? ": " : "",
+                     value ? value : "", *text ? ": " : "", text);
 }
 
-#define ADD(type, head, value)                                                                                          \
-    do {                                                                                                                \
-        va_list ap;                                                                                                     \
-        va_start(ap, detail);                                                                                           \
-        add(e, (type), p, (head), (value), detail, ap);                                                                 \
-        va_end(ap);                                                                                                     \
+#define ADD(type, head, value)                                                                     \
+    do {                                                                                           \
+        va_list ap;                                                                                \
+        va_start(ap, detail);                                                                      \
+        add(e, (type), p, (head), (value), detail, ap);                                            \
+        va_end(ap);                                                                                \
     } while (0)
 
 void field_required(struct field_errors *e, const struct field_path *p, const char *detail, ...)
@@ -144,27 +146,33 @@ void field_forbidden(struct field_errors *e, const struct field_path *p, const c
     ADD("FieldValueForbidden", "Forbidden", NULL);
 }
 
-void field_invalid(struct field_errors *e, const struct field_path *p, const struct json *value, const char *detail, ...)
+void field_invalid(struct field_errors *e, const struct field_path *p, const struct json *value,
+                   const char *detail, ...)
 {
     ADD("FieldValueInvalid", "Invalid value", field_value_text(e->arena, value));
 }
 
-void field_invalid_str(struct field_errors *e, const struct field_path *p, const char *value, const char *detail, ...)
+void field_invalid_str(struct field_errors *e, const struct field_path *p, const char *value,
+                       const char *detail, ...)
 {
-    ADD("FieldValueInvalid", "Invalid value", field_quote(e->arena, value ? value : "", value ? strlen(value) : 0));
+    ADD("FieldValueInvalid", "Invalid value",
+        field_quote(e->arena, value ? value : "", value ? strlen(value) : 0));
 }
 
-void field_invalid_raw(struct field_errors *e, const struct field_path *p, const char *value, const char *detail, ...)
+void field_invalid_raw(struct field_errors *e, const struct field_path *p, const char *value,
+                       const char *detail, ...)
 {
     ADD("FieldValueInvalid", "Invalid value", value);
 }
 
-void field_invalid_int(struct field_errors *e, const struct field_path *p, int64_t value, const char *detail, ...)
+void field_invalid_int(struct field_errors *e, const struct field_path *p, int64_t value,
+                       const char *detail, ...)
 {
     ADD("FieldValueInvalid", "Invalid value", arena_printf(e->arena, "%" PRId64, value));
 }
 
-void field_type_invalid(struct field_errors *e, const struct field_path *p, const char *value, const char *detail, ...)
+void field_type_invalid(struct field_errors *e, const struct field_path *p, const char *value,
+                        const char *detail, ...)
 {
     ADD("FieldValueTypeInvalid", "Invalid value", value);
 }
@@ -187,18 +195,19 @@ void field_not_found_str(struct field_errors *e, const struct field_path *p, con
                      field_quote(e->arena, value ? value : "", value ? strlen(value) : 0));
 }
 
-static void not_supported(struct field_errors *e, const struct field_path *p, const char *value, const char *const *supported)
+static void not_supported(struct field_errors *e, const struct field_path *p, const char *value,
+                          const char *const *supported)
 {
     AUTO_BUF list = BUF_INIT(TEXT_MAX);
     for (size_t i = 0; supported[i]; i++)
         buf_printf(&list, "%s%s", i ? ", " : ": supported values: ",
                    field_quote(e->arena, supported[i], strlen(supported[i])));
-    field_errors_add(e, "FieldValueNotSupported", field_path_text(e->arena, p), "Unsupported value: %s%s", value,
-                     buf_str(&list));
+    field_errors_add(e, "FieldValueNotSupported", field_path_text(e->arena, p),
+                     "Unsupported value: %s%s", value, buf_str(&list));
 }
 
-void field_not_supported(struct field_errors *e, const struct field_path *p, const struct json *value,
-                         const char *const *supported)
+void field_not_supported(struct field_errors *e, const struct field_path *p,
+                         const struct json *value, const char *const *supported)
 {
     not_supported(e, p, field_value_text(e->arena, value), supported);
 }
@@ -206,25 +215,30 @@ void field_not_supported(struct field_errors *e, const struct field_path *p, con
 void field_not_supported_str(struct field_errors *e, const struct field_path *p, const char *value,
                              const char *const *supported)
 {
-    not_supported(e, p, field_quote(e->arena, value ? value : "", value ? strlen(value) : 0), supported);
+    not_supported(e, p, field_quote(e->arena, value ? value : "", value ? strlen(value) : 0),
+                  supported);
 }
 
 void field_too_long(struct field_errors *e, const struct field_path *p, int64_t max)
 {
     if (max < 0)
-        field_errors_add(e, "FieldValueTooLong", field_path_text(e->arena, p), "Too long: value is too long");
+        field_errors_add(e, "FieldValueTooLong", field_path_text(e->arena, p),
+                         "Too long: value is too long");
     else
-        field_errors_add(e, "FieldValueTooLong", field_path_text(e->arena, p), "Too long: may not be more than %" PRId64 " byte%s",
-                         max, max == 1 ? "" : "s");
+        field_errors_add(e, "FieldValueTooLong", field_path_text(e->arena, p),
+                         "Too long: may not be more than %" PRId64 " byte%s", max,
+                         max == 1 ? "" : "s");
 }
 
 void field_too_many(struct field_errors *e, const struct field_path *p, int64_t actual, int64_t max)
 {
     field_errors_add(e, "FieldValueTooMany", field_path_text(e->arena, p),
-                     "Too many: %" PRId64 ": must have at most %" PRId64 " item%s", actual, max, max == 1 ? "" : "s");
+                     "Too many: %" PRId64 ": must have at most %" PRId64 " item%s", actual, max,
+                     max == 1 ? "" : "s");
 }
 
-void field_invalid_err(struct field_errors *e, const struct field_path *p, const char *value, struct error *err)
+void field_invalid_err(struct field_errors *e, const struct field_path *p, const char *value,
+                       struct error *err)
 {
     if (!err)
         return;

@@ -1,5 +1,6 @@
-/* Checks of string formats. What each accepts is what the API server's format library accepts, odd corners included
- * (a date-time may have no more than one "T", any character may stand before a fraction). */
+/* Checks of string formats. What each accepts is what the API server's format library accepts, odd
+ * corners included (a date-time may have no more than one "T", any character may stand before a
+ * fraction). */
 #include "schema/format.h"
 
 #include <arpa/inet.h>
@@ -9,7 +10,7 @@
 #include "base/str.h"
 #include "schema/pattern.h"
 
-/* ---- helpers ---------------------------------------------------------------------------------------------------- */
+/* ---- helpers --------------------------------------------------------------------------------- */
 
 static bool is_digits(const char *s, size_t n)
 {
@@ -35,7 +36,8 @@ static bool is_hex(const char *s, size_t n)
     return true;
 }
 
-/* Matches with a pattern that is compiled for this one call: only formats that are hardly ever used do so. */
+/* Matches with a pattern that is compiled for this one call: only formats that are hardly ever used
+ * do so. */
 static bool matches(const char *pattern, const char *s, size_t len)
 {
     AUTO_ARENA a = arena_new();
@@ -43,12 +45,13 @@ static bool matches(const char *pattern, const char *s, size_t len)
     return pattern_compile(a, pattern, &p, NULL) == 0 && pattern_matches(p, s, len);
 }
 
-/* ---- times -------------------------------------------------------------------------------------------------------- */
+/* ---- times ----------------------------------------------------------------------------------- */
 
 static bool is_date(const char *s, size_t len)
 {
     static const int days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
-    if (len != 10 || !is_digits(s, 4) || s[4] != '-' || !is_digits(s + 5, 2) || s[7] != '-' || !is_digits(s + 8, 2))
+    if (len != 10 || !is_digits(s, 4) || s[4] != '-' || !is_digits(s + 5, 2) || s[7] != '-' ||
+        !is_digits(s + 8, 2))
         return false;
     int year = number(s, 4), month = number(s + 5, 2), day = number(s + 8, 2);
     if (month < 1 || month > 12)
@@ -60,7 +63,8 @@ static bool is_date(const char *s, size_t len)
 /* hh:mm:ss, a fraction behind any one character, and a zone. */
 static bool is_time_with_zone(const char *s, size_t len)
 {
-    if (len < 9 || !is_digits(s, 2) || s[2] != ':' || !is_digits(s + 3, 2) || s[5] != ':' || !is_digits(s + 6, 2))
+    if (len < 9 || !is_digits(s, 2) || s[2] != ':' || !is_digits(s + 3, 2) || s[5] != ':' ||
+        !is_digits(s + 6, 2))
         return false;
     if (number(s, 2) > 23 || number(s + 3, 2) > 59 || number(s + 6, 2) > 59)
         return false;
@@ -71,7 +75,8 @@ static bool is_time_with_zone(const char *s, size_t len)
     }
     if (end - p == 1)
         return *p == 'z' || *p == 'Z';
-    return end - p == 6 && (*p == '+' || *p == '-') && is_digits(p + 1, 2) && p[3] == ':' && is_digits(p + 4, 2);
+    return end - p == 6 && (*p == '+' || *p == '-') && is_digits(p + 1, 2) && p[3] == ':' &&
+           is_digits(p + 4, 2);
 }
 
 static bool is_date_time(const char *s, size_t len)
@@ -94,11 +99,13 @@ static bool is_duration(const char *s, size_t len)
     int64_t ns;
     if (strlen(s) == len && str_to_duration_ns(s, &ns) == 0)
         return true;
-    return matches("(?i)[0-9]\\s*(ns|nano|us|µs|micro|ms|milli|s|sec|m|min|h|hr|hour|d|day|w|wk|week)([^a-zµ]|$)", s, len) ||
+    return matches(
+               "(?i)[0-9]\\s*(ns|nano|us|µs|micro|ms|milli|s|sec|m|min|h|hr|hour|d|day|w|wk|week)([^a-zµ]|$)",
+               s, len) ||
            matches("(?i)[0-9]\\s*(nano|micro|milli|sec|min|hour|day|week)[a-z]*", s, len);
 }
 
-/* ---- networks ------------------------------------------------------------------------------------------------------- */
+/* ---- networks -------------------------------------------------------------------------------- */
 
 static bool is_ipv4(const char *s, size_t len)
 {
@@ -129,9 +136,10 @@ static bool is_cidr(const char *s, size_t len)
 
 static bool is_mac(const char *s, size_t len)
 {
-    return matches("^([0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}(([:-][0-9a-fA-F]{2}){2}(([:-][0-9a-fA-F]{2}){12})?)?|"
-                   "[0-9a-fA-F]{4}(\\.[0-9a-fA-F]{4}){2}((\\.[0-9a-fA-F]{4})((\\.[0-9a-fA-F]{4}){6})?)?)$",
-                   s, len);
+    return matches(
+        "^([0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}(([:-][0-9a-fA-F]{2}){2}(([:-][0-9a-fA-F]{2}){12})?)?|"
+        "[0-9a-fA-F]{4}(\\.[0-9a-fA-F]{4}){2}((\\.[0-9a-fA-F]{4})((\\.[0-9a-fA-F]{4}){6})?)?)$",
+        s, len);
 }
 
 static bool is_hostname(const char *s, size_t len)
@@ -143,10 +151,11 @@ static bool is_hostname(const char *s, size_t len)
         if (label > 63)
             return false;
     }
-    return matches("^([a-zA-Z0-9\\p{S}\\p{L}]((-?[a-zA-Z0-9\\p{S}\\p{L}]{0,62})?)|"
-                   "([a-zA-Z0-9\\p{S}\\p{L}](([a-zA-Z0-9-\\p{S}\\p{L}]{0,61}[a-zA-Z0-9\\p{S}\\p{L}])?)(\\.)){1,}"
-                   "([a-zA-Z\\p{L}]){2,63})$",
-                   s, len);
+    return matches(
+        "^([a-zA-Z0-9\\p{S}\\p{L}]((-?[a-zA-Z0-9\\p{S}\\p{L}]{0,62})?)|"
+        "([a-zA-Z0-9\\p{S}\\p{L}](([a-zA-Z0-9-\\p{S}\\p{L}]{0,61}[a-zA-Z0-9\\p{S}\\p{L}])?)(\\.)){1,}"
+        "([a-zA-Z\\p{L}]){2,63})$",
+        s, len);
 }
 
 static bool is_uri(const char *s, size_t len)
@@ -173,11 +182,13 @@ static bool is_email(const char *s, size_t len)
     /* an address, or a name before one in angle brackets */
     static const char atom[] = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~\\x{80}-\\x{10ffff}-]+";
     AUTO_ARENA a = arena_new();
-    const char *address = arena_printf(a, "(%s(\\.%s)*|\"([^\"\\\\]|\\\\.)*\")@(%s(\\.%s)*|\\[[^\\]]*\\])", atom, atom, atom, atom);
+    const char *address =
+        arena_printf(a, "(%s(\\.%s)*|\"([^\"\\\\]|\\\\.)*\")@(%s(\\.%s)*|\\[[^\\]]*\\])", atom,
+                     atom, atom, atom);
     return matches(arena_printf(a, "^\\s*(%s|[^<>@]*<%s>)\\s*$", address, address), s, len);
 }
 
-/* ---- identifiers ------------------------------------------------------------------------------------------------------ */
+/* ---- identifiers ----------------------------------------------------------------------------- */
 
 /* Groups of 8, 4, 4, 4 and 12 digits, each dash optional; a version and a variant where asked. */
 static bool is_uuid_of(const char *s, size_t len, char version, bool variant)
@@ -230,12 +241,14 @@ static bool is_short_name(const char *s, size_t len)
 
 static bool is_long_name(const char *s, size_t len)
 {
-    return len <= 253 && matches("^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", s, len);
+    return len <= 253 &&
+           matches("^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", s, len);
 }
 
-/* ---- numbers in text ---------------------------------------------------------------------------------------------------- */
+/* ---- numbers in text ------------------------------------------------------------------------- */
 
-/* The digits of a text in which spaces and dashes may stand; false when there is anything else or too much. */
+/* The digits of a text in which spaces and dashes may stand; false when there is anything else or
+ * too much. */
 static bool take_digits(const char *s, size_t len, char *digits, size_t cap, size_t *ret)
 {
     size_t n = 0;
@@ -254,7 +267,8 @@ static bool is_isbn10(const char *s, size_t len)
 {
     char d[10];
     size_t n;
-    if (!take_digits(s, len, d, sizeof d, &n) || n != 10 || !is_digits(d, 9) || !(isdigit((unsigned char)d[9]) || d[9] == 'X'))
+    if (!take_digits(s, len, d, sizeof d, &n) || n != 10 || !is_digits(d, 9) ||
+        !(isdigit((unsigned char)d[9]) || d[9] == 'X'))
         return false;
     int sum = 0;
     for (int i = 0; i < 9; i++)
@@ -302,9 +316,10 @@ static bool is_credit_card(const char *s, size_t len)
         sum += v;
     }
     return sum % 10 == 0 &&
-           matches("^(?:4[0-9]{12}(?:[0-9]{3})?|5[1-5][0-9]{14}|6(?:011|5[0-9][0-9])[0-9]{12}|3[47][0-9]{13}|"
-                   "3(?:0[0-5]|[68][0-9])[0-9]{11}|(?:2131|1800|35\\d{3})\\d{11})$",
-                   d, n);
+           matches(
+               "^(?:4[0-9]{12}(?:[0-9]{3})?|5[1-5][0-9]{14}|6(?:011|5[0-9][0-9])[0-9]{12}|3[47][0-9]{13}|"
+               "3(?:0[0-5]|[68][0-9])[0-9]{11}|(?:2131|1800|35\\d{3})\\d{11})$",
+               d, n);
 }
 
 static bool is_ssn(const char *s, size_t len)
@@ -319,14 +334,16 @@ static bool is_hex_color(const char *s, size_t len)
 
 static bool is_rgb_color(const char *s, size_t len)
 {
-    return matches("^rgb\\(\\s*(0|[1-9]\\d?|1\\d\\d?|2[0-4]\\d|25[0-5])\\s*,\\s*(0|[1-9]\\d?|1\\d\\d?|2[0-4]\\d|25[0-5])\\s*,"
-                   "\\s*(0|[1-9]\\d?|1\\d\\d?|2[0-4]\\d|25[0-5])\\s*\\)$",
-                   s, len);
+    return matches(
+        "^rgb\\(\\s*(0|[1-9]\\d?|1\\d\\d?|2[0-4]\\d|25[0-5])\\s*,\\s*(0|[1-9]\\d?|1\\d\\d?|2[0-4]\\d|25[0-5])\\s*,"
+        "\\s*(0|[1-9]\\d?|1\\d\\d?|2[0-4]\\d|25[0-5])\\s*\\)$",
+        s, len);
 }
 
 static bool is_base64(const char *s, size_t len)
 {
-    return matches("^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})$", s, len);
+    return matches(
+        "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})$", s, len);
 }
 
 static bool is_anything(const char *s, size_t len)

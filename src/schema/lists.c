@@ -7,7 +7,7 @@
 #include "schema/metadata.h"
 #include "schema/schema_internal.h"
 
-/* ---- list types --------------------------------------------------------------------------------------------------------- */
+/* ---- list types ------------------------------------------------------------------------------ */
 
 static const char *text_of(struct arena *a, const struct json *v)
 {
@@ -17,8 +17,8 @@ static const char *text_of(struct arena *a, const struct json *v)
 }
 
 /* Calls for the second of equal values; third and later ones say nothing new. */
-static void find_repeats(struct arena *a, const struct json *values, void (*report)(void *ctx, size_t index, const struct json *v),
-                         void *ctx)
+static void find_repeats(struct arena *a, const struct json *values,
+                         void (*report)(void *ctx, size_t index, const struct json *v), void *ctx)
 {
     static char once, more;
     AUTO_MAP seen = map_new(NULL);
@@ -42,26 +42,28 @@ static void report_repeat(void *ctx, size_t index, const struct json *v)
     field_duplicate(r->errors, FIELD_AT(r->path, index), v);
 }
 
-static void check_map_list(const struct schema_node *n, const struct json *list, const struct field_path *p,
-                           struct field_errors *errors)
+static void check_map_list(const struct schema_node *n, const struct json *list,
+                           const struct field_path *p, struct field_errors *errors)
 {
     struct arena *a = errors->arena;
     struct json *keys = json_new_array(a);
     JSON_FOREACH(it, list) {
         if (!json_is_object(it.value) && !json_is_null(it.value)) {
-            field_invalid(errors, FIELD_AT(p, it.index), it.value, "must be an object for an array of list-type map");
+            field_invalid(errors, FIELD_AT(p, it.index), it.value,
+                          "must be an object for an array of list-type map");
             return;
         }
         struct json *key = json_new_object(a);
         for (size_t i = 0; i < n->list_keys.count; i++)
-            json_set(a, key, n->list_keys.items[i], json_clone(a, json_get(it.value, n->list_keys.items[i])));
+            json_set(a, key, n->list_keys.items[i],
+                     json_clone(a, json_get(it.value, n->list_keys.items[i])));
         json_append(keys, key);
     }
     find_repeats(a, keys, report_repeat, &(struct repeat_report){ p, errors });
 }
 
-void schema_validate_lists(const struct schema_node *n, const struct json *v, const struct field_path *p,
-                           struct field_errors *errors)
+void schema_validate_lists(const struct schema_node *n, const struct json *v,
+                           const struct field_path *p, struct field_errors *errors)
 {
     if (json_is_object(v)) {
         JSON_FOREACH(it, v) {
@@ -82,9 +84,10 @@ void schema_validate_lists(const struct schema_node *n, const struct json *v, co
     }
 }
 
-/* ---- embedded resources --------------------------------------------------------------------------------------------------- */
+/* ---- embedded resources ---------------------------------------------------------------------- */
 
-static void check_api_version(const struct json *v, const struct field_path *p, struct field_errors *errors)
+static void check_api_version(const struct json *v, const struct field_path *p,
+                              struct field_errors *errors)
 {
     const char *s = json_string(v);
     if (!s) {
@@ -100,7 +103,8 @@ static void check_api_version(const struct json *v, const struct field_path *p, 
         field_invalid_str(errors, p, s, "unexpected GroupVersion string: %s", s);
 }
 
-static void check_kind(const struct json *v, const struct field_path *p, struct field_errors *errors)
+static void check_kind(const struct json *v, const struct field_path *p,
+                       struct field_errors *errors)
 {
     const char *s = json_string(v);
     if (!s) {
@@ -115,7 +119,8 @@ static void check_kind(const struct json *v, const struct field_path *p, struct 
     }
 }
 
-static void check_resource(const struct json *v, const struct field_path *p, struct field_errors *errors)
+static void check_resource(const struct json *v, const struct field_path *p,
+                           struct field_errors *errors)
 {
     struct arena *a = errors->arena;
     if (!json_get(v, "apiVersion"))
@@ -137,12 +142,12 @@ static void check_resource(const struct json *v, const struct field_path *p, str
     /* an embedded object needs no name */
     if (str_empty(json_find_str(named, "name")))
         json_set_str(a, named, "name", "fakename");
-    metadata_validate(named, !str_empty(json_find_str(named, "namespace")), metadata_name_path_segment, FIELD(p, "metadata"),
-                         errors);
+    metadata_validate(named, !str_empty(json_find_str(named, "namespace")),
+                      metadata_name_path_segment, FIELD(p, "metadata"), errors);
 }
 
-void schema_validate_embedded(const struct schema_node *n, const struct json *v, const struct field_path *p,
-                              struct field_errors *errors)
+void schema_validate_embedded(const struct schema_node *n, const struct json *v,
+                              const struct field_path *p, struct field_errors *errors)
 {
     if (json_is_object(v)) {
         if (n->embedded)

@@ -8,7 +8,8 @@
 #define ANNOTATIONS_MAX (256 * KIB)
 #define MANAGER_MAX 128
 
-void field_invalid_each(struct field_errors *errors, const struct field_path *path, const char *value, struct error *err)
+void field_invalid_each(struct field_errors *errors, const struct field_path *path,
+                        const char *value, struct error *err)
 {
     if (!err)
         return;
@@ -19,7 +20,8 @@ void field_invalid_each(struct field_errors *errors, const struct field_path *pa
     error_free(err);
 }
 
-static void check_name(struct field_errors *errors, const struct field_path *path, const char *name, metadata_name_rule *rule)
+static void check_name(struct field_errors *errors, const struct field_path *path, const char *name,
+                       metadata_name_rule *rule)
 {
     struct error *err = NULL;
     rule(name, &err);
@@ -33,13 +35,14 @@ int metadata_name_path_segment(const char *name, struct error **err)
     bool slash = strchr(name, '/'), percent = strchr(name, '%');
     if (!slash && !percent)
         return 0;
-    return error_set(err, ERROR_INVALID, "%s%s%s", slash ? "may not contain '/'" : "", slash && percent ? "; " : "",
-                     percent ? "may not contain '%'" : "");
+    return error_set(err, ERROR_INVALID, "%s%s%s", slash ? "may not contain '/'" : "",
+                     slash && percent ? "; " : "", percent ? "may not contain '%'" : "");
 }
 
-/* ---- labels and annotations ------------------------------------------------------------------------------------------- */
+/* ---- labels and annotations ------------------------------------------------------------------ */
 
-void metadata_validate_labels(const struct json *labels, const struct field_path *path, struct field_errors *errors)
+void metadata_validate_labels(const struct json *labels, const struct field_path *path,
+                              struct field_errors *errors)
 {
     JSON_FOREACH(it, labels) {
         const char *value = json_string(it.value);
@@ -48,7 +51,8 @@ void metadata_validate_labels(const struct json *labels, const struct field_path
     }
 }
 
-void metadata_validate_annotations(const struct json *annotations, const struct field_path *path, struct field_errors *errors)
+void metadata_validate_annotations(const struct json *annotations, const struct field_path *path,
+                                   struct field_errors *errors)
 {
     size_t total = 0;
     JSON_FOREACH(it, annotations) {
@@ -61,15 +65,17 @@ void metadata_validate_annotations(const struct json *annotations, const struct 
         field_too_long(errors, path, ANNOTATIONS_MAX);
 }
 
-/* ---- owners, finalizers, managers --------------------------------------------------------------------------------------- */
+/* ---- owners, finalizers, managers ------------------------------------------------------------ */
 
-static void check_owner(const struct json *ref, const struct field_path *path, struct field_errors *errors)
+static void check_owner(const struct json *ref, const struct field_path *path,
+                        struct field_errors *errors)
 {
     const char *api_version = json_find_str(ref, "apiVersion"), *kind = json_find_str(ref, "kind");
     const char *version = api_version ? strrchr(api_version, '/') : NULL;
     version = version ? version + 1 : api_version;
     if (str_empty(version))
-        field_invalid_str(errors, FIELD(path, "apiVersion"), api_version, "version must not be empty");
+        field_invalid_str(errors, FIELD(path, "apiVersion"), api_version,
+                          "version must not be empty");
     if (str_empty(kind))
         field_invalid_str(errors, FIELD(path, "kind"), "", "must not be empty");
     if (str_empty(json_find_str(ref, "name")))
@@ -80,7 +86,8 @@ static void check_owner(const struct json *ref, const struct field_path *path, s
         field_invalid(errors, path, ref, "/v1, Kind=Event is disallowed from being an owner");
 }
 
-static void check_owners(const struct json *refs, const struct field_path *path, struct field_errors *errors)
+static void check_owners(const struct json *refs, const struct field_path *path,
+                         struct field_errors *errors)
 {
     const struct json *controller = NULL;
     JSON_FOREACH(it, refs) {
@@ -88,16 +95,18 @@ static void check_owners(const struct json *refs, const struct field_path *path,
         if (!json_find_bool(it.value, false, "controller"))
             continue;
         if (controller)
-            field_invalid(errors, path, refs,
-                          "Only one reference can have Controller set to true. Found \"true\" in references for %s/%s and %s/%s",
-                          json_find_str(controller, "kind"), json_find_str(controller, "name"), json_find_str(it.value, "kind"),
-                          json_find_str(it.value, "name"));
+            field_invalid(
+                errors, path, refs,
+                "Only one reference can have Controller set to true. Found \"true\" in references for %s/%s and %s/%s",
+                json_find_str(controller, "kind"), json_find_str(controller, "name"),
+                json_find_str(it.value, "kind"), json_find_str(it.value, "name"));
         else
             controller = it.value;
     }
 }
 
-static void check_finalizers(const struct json *finalizers, const struct field_path *path, struct field_errors *errors)
+static void check_finalizers(const struct json *finalizers, const struct field_path *path,
+                             struct field_errors *errors)
 {
     bool orphan = false, foreground = false;
     JSON_FOREACH(it, finalizers) {
@@ -107,17 +116,21 @@ static void check_finalizers(const struct json *finalizers, const struct field_p
         foreground = foreground || str_eq(name, "foregroundDeletion");
     }
     if (orphan && foreground)
-        field_invalid(errors, path, finalizers, "finalizer orphan and foregroundDeletion cannot be both set");
+        field_invalid(errors, path, finalizers,
+                      "finalizer orphan and foregroundDeletion cannot be both set");
 }
 
-static void check_managed_fields(const struct json *entries, const struct field_path *path, struct field_errors *errors)
+static void check_managed_fields(const struct json *entries, const struct field_path *path,
+                                 struct field_errors *errors)
 {
     JSON_FOREACH(it, entries) {
         const struct field_path *at = FIELD_AT(path, it.index);
-        const char *operation = json_find_str(it.value, "operation"), *type = json_find_str(it.value, "fieldsType");
+        const char *operation = json_find_str(it.value, "operation"),
+                   *type = json_find_str(it.value, "fieldsType");
         const char *manager = json_find_str(it.value, "manager");
         if (!str_eq(operation, "Apply") && !str_eq(operation, "Update"))
-            field_invalid_str(errors, FIELD(at, "operation"), operation, "must be `Apply` or `Update`");
+            field_invalid_str(errors, FIELD(at, "operation"), operation,
+                              "must be `Apply` or `Update`");
         if (!str_empty(type) && !STREQ(type, "FieldsV1"))
             field_invalid_str(errors, FIELD(at, "fieldsType"), type, "must be `FieldsV1`");
         if (manager && strlen(manager) > MANAGER_MAX)
@@ -125,9 +138,10 @@ static void check_managed_fields(const struct json *entries, const struct field_
     }
 }
 
-/* ---- whole metadata ------------------------------------------------------------------------------------------------------- */
+/* ---- whole metadata -------------------------------------------------------------------------- */
 
-static void check_namespace(const struct json *meta, bool namespaced, const struct field_path *path, struct field_errors *errors)
+static void check_namespace(const struct json *meta, bool namespaced, const struct field_path *path,
+                            struct field_errors *errors)
 {
     const char *ns = json_find_str(meta, "namespace");
     if (namespaced && str_empty(ns))
@@ -138,15 +152,18 @@ static void check_namespace(const struct json *meta, bool namespaced, const stru
         field_forbidden(errors, FIELD(path, "namespace"), "not allowed on this type");
 }
 
-void metadata_validate(const struct json *meta, bool namespaced, metadata_name_rule *rule, const struct field_path *path,
-                          struct field_errors *errors)
+void metadata_validate(const struct json *meta, bool namespaced, metadata_name_rule *rule,
+                       const struct field_path *path, struct field_errors *errors)
 {
     const char *name = json_find_str(meta, "name"), *prefix = json_find_str(meta, "generateName");
     if (!str_empty(prefix)) {
         /* a dash at the end is fine: something follows it */
         size_t len = strlen(prefix);
         struct error *err = NULL;
-        rule(len > 1 && prefix[len - 1] == '-' ? arena_printf(errors->arena, "%.*sa", (int)len - 1, prefix) : prefix, &err);
+        rule(len > 1 && prefix[len - 1] == '-'
+                 ? arena_printf(errors->arena, "%.*sa", (int)len - 1, prefix)
+                 : prefix,
+             &err);
         field_invalid_each(errors, FIELD(path, "generateName"), prefix, err);
     }
     if (str_empty(name))
@@ -156,9 +173,11 @@ void metadata_validate(const struct json *meta, bool namespaced, metadata_name_r
     check_namespace(meta, namespaced, path, errors);
     int64_t generation = json_find_int(meta, 0, "generation");
     if (generation < 0)
-        field_invalid_int(errors, FIELD(path, "generation"), generation, "must be greater than or equal to 0");
+        field_invalid_int(errors, FIELD(path, "generation"), generation,
+                          "must be greater than or equal to 0");
     metadata_validate_labels(json_get(meta, "labels"), FIELD(path, "labels"), errors);
-    metadata_validate_annotations(json_get(meta, "annotations"), FIELD(path, "annotations"), errors);
+    metadata_validate_annotations(json_get(meta, "annotations"), FIELD(path, "annotations"),
+                                  errors);
     check_owners(json_get(meta, "ownerReferences"), FIELD(path, "ownerReferences"), errors);
     check_finalizers(json_get(meta, "finalizers"), FIELD(path, "finalizers"), errors);
     check_managed_fields(json_get(meta, "managedFields"), FIELD(path, "managedFields"), errors);
@@ -177,8 +196,8 @@ static int compare_text(const struct json *x, const struct json *y)
     return strcmp(json_string(x), json_string(y));
 }
 
-static void check_no_new_finalizers(const struct json *now, const struct json *old, const struct field_path *path,
-                                    struct field_errors *errors)
+static void check_no_new_finalizers(const struct json *now, const struct json *old,
+                                    const struct field_path *path, struct field_errors *errors)
 {
     struct arena *a = errors->arena;
     struct json *added = json_new_array(a);
@@ -191,19 +210,27 @@ static void check_no_new_finalizers(const struct json *now, const struct json *o
     AUTO_BUF list = BUF_INIT(64 * KIB);
     JSON_FOREACH(it, added)
         buf_printf(&list, "%s%s", it.index ? ", " : "", field_value_text(a, it.value));
-    field_forbidden(errors, path, "no new finalizers can be added if the object is being deleted, found new finalizers []string{%s}",
-                    buf_str(&list));
+    field_forbidden(
+        errors, path,
+        "no new finalizers can be added if the object is being deleted, found new finalizers []string{%s}",
+        buf_str(&list));
 }
 
-void metadata_validate_update(const struct json *meta, const struct json *old, const struct field_path *path,
-                                 struct field_errors *errors)
+void metadata_validate_update(const struct json *meta, const struct json *old,
+                              const struct field_path *path, struct field_errors *errors)
 {
-    static const char *const fixed[] = { "name", "namespace", "uid", "creationTimestamp", "deletionTimestamp",
+    static const char *const fixed[] = { "name",
+                                         "namespace",
+                                         "uid",
+                                         "creationTimestamp",
+                                         "deletionTimestamp",
                                          "deletionGracePeriodSeconds" };
     if (json_get(old, "deletionTimestamp"))
-        check_no_new_finalizers(json_get(meta, "finalizers"), json_get(old, "finalizers"), FIELD(path, "finalizers"), errors);
+        check_no_new_finalizers(json_get(meta, "finalizers"), json_get(old, "finalizers"),
+                                FIELD(path, "finalizers"), errors);
     if (str_empty(json_find_str(meta, "resourceVersion")))
-        field_invalid_str(errors, FIELD(path, "resourceVersion"), "", "must be specified for an update");
+        field_invalid_str(errors, FIELD(path, "resourceVersion"), "",
+                          "must be specified for an update");
     int64_t generation = json_find_int(meta, 0, "generation");
     if (generation < json_find_int(old, 0, "generation"))
         field_invalid_int(errors, FIELD(path, "generation"), generation, "must not be decremented");
@@ -213,31 +240,39 @@ void metadata_validate_update(const struct json *meta, const struct json *old, c
             field_invalid(errors, FIELD(path, fixed[i]), now, "field is immutable");
     }
     metadata_validate_labels(json_get(meta, "labels"), FIELD(path, "labels"), errors);
-    metadata_validate_annotations(json_get(meta, "annotations"), FIELD(path, "annotations"), errors);
+    metadata_validate_annotations(json_get(meta, "annotations"), FIELD(path, "annotations"),
+                                  errors);
     check_owners(json_get(meta, "ownerReferences"), FIELD(path, "ownerReferences"), errors);
     check_managed_fields(json_get(meta, "managedFields"), FIELD(path, "managedFields"), errors);
 }
 
-void metadata_validate_selector(const struct json *selector, const struct field_path *path, struct field_errors *errors)
+void metadata_validate_selector(const struct json *selector, const struct field_path *path,
+                                struct field_errors *errors)
 {
     metadata_validate_labels(json_get(selector, "matchLabels"), FIELD(path, "matchLabels"), errors);
     JSON_FOREACH(it, json_get(selector, "matchExpressions")) {
         const struct field_path *at = FIELD_AT(FIELD(path, "matchExpressions"), it.index);
-        const char *operator = json_find_str(it.value, "operator"), *key = json_find_str(it.value, "key");
+        const char *operator= json_find_str(it.value, "operator"),
+                   *key = json_find_str(it.value, "key");
         const struct json *values = json_get(it.value, "values");
         if (str_eq(operator, "In") || str_eq(operator, "NotIn")) {
             if (json_size(values) == 0)
-                field_required(errors, FIELD(at, "values"), "must be specified when `operator` is 'In' or 'NotIn'");
+                field_required(errors, FIELD(at, "values"),
+                               "must be specified when `operator` is 'In' or 'NotIn'");
         } else if (str_eq(operator, "Exists") || str_eq(operator, "DoesNotExist")) {
             if (json_size(values) > 0)
-                field_forbidden(errors, FIELD(at, "values"), "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+                field_forbidden(
+                    errors, FIELD(at, "values"),
+                    "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
         } else {
-            field_invalid_str(errors, FIELD(at, "operator"), operator, "not a valid selector operator");
+            field_invalid_str(errors, FIELD(at, "operator"), operator,
+                              "not a valid selector operator");
         }
         check_name(errors, FIELD(at, "key"), key ? key : "", kube_validate_label_key);
         JSON_FOREACH(v, values) {
             const char *value = json_string(v.value);
-            check_name(errors, FIELD_AT(FIELD(at, "values"), v.index), value ? value : "", kube_validate_label_value);
+            check_name(errors, FIELD_AT(FIELD(at, "values"), v.index), value ? value : "",
+                       kube_validate_label_value);
         }
     }
 }

@@ -38,7 +38,9 @@ static struct schema_strings strings_of(struct arena *a, const struct json *list
 
 static struct schema_nodes nodes_of(struct arena *a, const struct json *list)
 {
-    struct schema_nodes nodes = { arena_alloc(a, (json_size(list) + 1) * sizeof(struct schema_node *)), 0 };
+    struct schema_nodes nodes = {
+        arena_alloc(a, (json_size(list) + 1) * sizeof(struct schema_node *)), 0
+    };
     JSON_FOREACH(it, list)
         nodes.items[nodes.count++] = schema_node_new(a, it.value);
     return nodes;
@@ -46,7 +48,8 @@ static struct schema_nodes nodes_of(struct arena *a, const struct json *list)
 
 static int compare_properties(const void *x, const void *y)
 {
-    return strcmp(((const struct schema_property *)x)->name, ((const struct schema_property *)y)->name);
+    return strcmp(((const struct schema_property *)x)->name,
+                  ((const struct schema_property *)y)->name);
 }
 
 static void fill_children(struct schema_node *n, struct arena *a, const struct json *json)
@@ -54,7 +57,8 @@ static void fill_children(struct schema_node *n, struct arena *a, const struct j
     const struct json *properties = json_get(json, "properties");
     n->properties = arena_alloc(a, (json_size(properties) + 1) * sizeof *n->properties);
     JSON_FOREACH(it, properties)
-        n->properties[n->property_count++] = (struct schema_property){ arena_strdup(a, it.key), schema_node_new(a, it.value) };
+        n->properties[n->property_count++] =
+            (struct schema_property){ arena_strdup(a, it.key), schema_node_new(a, it.value) };
     qsort(n->properties, n->property_count, sizeof *n->properties, compare_properties);
     const struct json *additional = json_get(json, "additionalProperties");
     n->has_additional = !json_is_null(additional);
@@ -86,7 +90,8 @@ static void fill_enum(struct schema_node *n, struct arena *a, const struct json 
     const char **texts = arena_alloc(a, (json_size(values) + 1) * sizeof(char *));
     size_t count = 0;
     JSON_FOREACH(it, values)
-        texts[count++] = json_is_string(it.value) ? arena_strdup(a, json_string(it.value)) : json_text(a, it.value);
+        texts[count++] = json_is_string(it.value) ? arena_strdup(a, json_string(it.value))
+                                                  : json_text(a, it.value);
     texts[count] = NULL;
     n->enum_texts = texts;
 }
@@ -128,7 +133,8 @@ static void fill_extensions(struct schema_node *n, struct arena *a, const struct
 
 static bool any_rules(const struct schema_node *n)
 {
-    bool any = n->has_rules || (n->items && n->items->has_rules) || (n->additional && n->additional->has_rules);
+    bool any = n->has_rules || (n->items && n->items->has_rules) ||
+               (n->additional && n->additional->has_rules);
     for (size_t i = 0; !any && i < n->property_count; i++)
         any = n->properties[i].node->has_rules;
     return any;
@@ -151,7 +157,8 @@ struct schema_node *schema_node_new(struct arena *a, const struct json *json)
 struct schema_node *schema_property_find(const struct schema_node *n, const char *name)
 {
     struct schema_property key = { .name = name };
-    struct schema_property *p = bsearch(&key, n->properties, n->property_count, sizeof key, compare_properties);
+    struct schema_property *p =
+        bsearch(&key, n->properties, n->property_count, sizeof key, compare_properties);
     return p ? p->node : NULL;
 }
 

@@ -1,6 +1,6 @@
-/* Regular expressions as Go's regexp package reads them (RE2 syntax, UTF-8, unanchored search), matched in time linear in
- * the text. Patterns come from users, so back-tracking is no choice, and POSIX lacks \d, (?i), lazy operators and classes
- * of Unicode. Compiled patterns are immutable. */
+/* Regular expressions as Go's regexp package reads them (RE2 syntax, UTF-8, unanchored search),
+ * matched in time linear in the text. Patterns come from users, so back-tracking is no choice, and
+ * POSIX lacks \d, (?i), lazy operators and classes of Unicode. Compiled patterns are immutable. */
 #pragma once
 
 #include "base/arena.h"
@@ -8,8 +8,9 @@
 
 struct pattern;
 
-/* Compiles into the arena. -ERROR_INVALID with the words of Go's parser ("error parsing regexp: missing closing ): `(a`");
- * -ERROR_UNSUPPORTED for a class of Unicode that we have no table of. */
-int pattern_compile(struct arena *a, const char *text, const struct pattern **ret, struct error **err);
+/* Compiles into the arena. -ERROR_INVALID with the words of Go's parser ("error parsing regexp:
+ * missing closing ): `(a`"); -ERROR_UNSUPPORTED for a class of Unicode that we have no table of. */
+int pattern_compile(struct arena *a, const char *text, const struct pattern **ret,
+                    struct error **err);
 /* Whether the pattern matches anywhere in the text. */
 bool pattern_matches(const struct pattern *p, const char *text, size_t len);

@@ -40,7 +40,8 @@ static void normalise(struct char_class *c)
     size_t n = 0;
     for (size_t i = 1; i < c->count; i++) {
         if (c->ranges[i].low <= c->ranges[n].high + 1)
-            c->ranges[n].high = c->ranges[i].high > c->ranges[n].high ? c->ranges[i].high : c->ranges[n].high;
+            c->ranges[n].high =
+                c->ranges[i].high > c->ranges[n].high ? c->ranges[i].high : c->ranges[n].high;
         else
             c->ranges[++n] = c->ranges[i];
     }
@@ -65,6 +66,10 @@ void char_class_add(struct arena *a, struct char_class *c, uint32_t low, uint32_
 {
     append(a, c, low, high);
     c->sorted = false;
+}
+
+void char_class_finish(struct char_class *c)
+{
     normalise(c);
 }
 
@@ -73,11 +78,11 @@ void char_class_merge(struct arena *a, struct char_class *c, const struct char_c
     for (size_t i = 0; i < other->count; i++)
         append(a, c, other->ranges[i].low, other->ranges[i].high);
     c->sorted = false;
-    normalise(c);
 }
 
 void char_class_negate(struct arena *a, struct char_class *c)
 {
+    normalise(c);
     struct char_class *outside = char_class_new(a);
     uint32_t next = 0;
     for (size_t i = 0; i < c->count; i++) {
@@ -105,24 +110,26 @@ bool char_class_has(const struct char_class *c, uint32_t rune)
     return false;
 }
 
-/* ---- case --------------------------------------------------------------------------------------------------------- */
+/* ---- case ------------------------------------------------------------------------------------ */
 
 static const struct {
-    uint32_t low, high;   /* upper case */
-    uint32_t distance;    /* to lower case */
+    uint32_t low, high; /* upper case */
+    uint32_t distance;  /* to lower case */
 } cases[] = {
-    { 'A', 'Z', 32 }, { 0xc0, 0xd6, 32 }, { 0xd8, 0xde, 32 }, { 0x391, 0x3a1, 32 }, { 0x3a3, 0x3ab, 32 },
-    { 0x410, 0x42f, 32 }, { 0x400, 0x40f, 80 },
+    { 'A', 'Z', 32 },     { 0xc0, 0xd6, 32 },   { 0xd8, 0xde, 32 },   { 0x391, 0x3a1, 32 },
+    { 0x3a3, 0x3ab, 32 }, { 0x410, 0x42f, 32 }, { 0x400, 0x40f, 80 },
 };
 
 void char_class_fold(struct arena *a, struct char_class *c)
 {
+    normalise(c);
     struct char_class *more = char_class_new(a);
     for (size_t i = 0; i < c->count; i++) {
         for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
             uint32_t d = cases[k].distance;
             uint32_t low = c->ranges[i].low, high = c->ranges[i].high;
-            uint32_t from = low > cases[k].low ? low : cases[k].low, to = high < cases[k].high ? high : cases[k].high;
+            uint32_t from = low > cases[k].low ? low : cases[k].low,
+                     to = high < cases[k].high ? high : cases[k].high;
             if (from <= to)
                 append(a, more, from + d, to + d);
             from = low > cases[k].low + d ? low : cases[k].low + d;
@@ -139,7 +146,7 @@ void char_class_fold(struct arena *a, struct char_class *c)
     char_class_merge(a, c, more);
 }
 
-/* ---- named classes --------------------------------------------------------------------------------------------------- */
+/* ---- named classes --------------------------------------------------------------------------- */
 
 /* Pairs of ends; ASCII only, as in Go. */
 static const struct {
@@ -147,11 +154,25 @@ static const struct {
     const char *ends;
     size_t count;
 } posix[] = {
-#define CLASS(name, ends) { name, ends, (sizeof ends - 1) / 2 }
-    CLASS("alnum", "09AZaz"), CLASS("alpha", "AZaz"), CLASS("ascii", "\0\x7f"), CLASS("blank", "\t\t  "),
-    CLASS("cntrl", "\0\x1f\x7f\x7f"), CLASS("digit", "09"), CLASS("graph", "!~"), CLASS("lower", "az"),
-    CLASS("print", " ~"), CLASS("punct", "!/:@[`{~"), CLASS("space", "\t\r  "), CLASS("upper", "AZ"),
-    CLASS("word", "09AZaz__"), CLASS("xdigit", "09AFaf"), CLASS("perl-s", "\t\n\f\r  "),
+#define CLASS(name, ends)                                                                          \
+    {                                                                                              \
+        name, ends, (sizeof ends - 1) / 2                                                          \
+    }
+    CLASS("alnum", "09AZaz"),
+    CLASS("alpha", "AZaz"),
+    CLASS("ascii", "\0\x7f"),
+    CLASS("blank", "\t\t  "),
+    CLASS("cntrl", "\0\x1f\x7f\x7f"),
+    CLASS("digit", "09"),
+    CLASS("graph", "!~"),
+    CLASS("lower", "az"),
+    CLASS("print", " ~"),
+    CLASS("punct", "!/:@[`{~"),
+    CLASS("space", "\t\r  "),
+    CLASS("upper", "AZ"),
+    CLASS("word", "09AZaz__"),
+    CLASS("xdigit", "09AFaf"),
+    CLASS("perl-s", "\t\n\f\r  "),
 #undef CLASS
 };
 
@@ -162,7 +183,8 @@ struct char_class *char_class_posix(struct arena *a, const char *name, size_t le
             continue;
         struct char_class *c = char_class_new(a);
         for (size_t k = 0; k < posix[i].count; k++)
-            char_class_add(a, c, (unsigned char)posix[i].ends[2 * k], (unsigned char)posix[i].ends[2 * k + 1]);
+            char_class_add(a, c, (unsigned char)posix[i].ends[2 * k],
+                           (unsigned char)posix[i].ends[2 * k + 1]);
         return c;
     }
     return NULL;
@@ -174,7 +196,7 @@ struct char_class *char_class_perl(struct arena *a, char letter)
     return char_class_posix(a, name, strlen(name));
 }
 
-/* ---- Unicode ------------------------------------------------------------------------------------------------------------ */
+/* ---- Unicode --------------------------------------------------------------------------------- */
 
 struct char_class *char_class_unicode(struct arena *a, const char *name, size_t len)
 {

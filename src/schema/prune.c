@@ -5,11 +5,11 @@
 #include "base/str.h"
 #include "schema/schema_internal.h"
 
-/* ---- pruning ------------------------------------------------------------------------------------------------------- */
+/* ---- pruning --------------------------------------------------------------------------------- */
 
 struct pruner {
     struct arena *a;
-    struct json *dropped;   /* NULL: nobody asks */
+    struct json *dropped; /* NULL: nobody asks */
 };
 
 static bool is_meta(const char *key)
@@ -23,10 +23,13 @@ static void record(struct pruner *p, const struct field_path *at, const char *ke
         json_append(p->dropped, json_new_string(p->a, field_path_text(p->a, FIELD(at, key))));
 }
 
-static void prune(struct pruner *p, const struct schema_node *n, struct json *v, const struct field_path *at, bool embedded);
+static void prune(struct pruner *p, const struct schema_node *n, struct json *v,
+                  const struct field_path *at, bool embedded);
 
-/* Below preserve-unknown-fields nothing is dropped, until a member has a schema of its own again. */
-static void keep(struct pruner *p, const struct schema_node *n, struct json *v, const struct field_path *at, bool embedded)
+/* Below preserve-unknown-fields nothing is dropped, until a member has a schema of its own again.
+ */
+static void keep(struct pruner *p, const struct schema_node *n, struct json *v,
+                 const struct field_path *at, bool embedded)
 {
     if (json_is_array(v)) {
         JSON_FOREACH(it, v)
@@ -44,7 +47,8 @@ static void keep(struct pruner *p, const struct schema_node *n, struct json *v, 
     }
 }
 
-static void prune_object(struct pruner *p, const struct schema_node *n, struct json *v, const struct field_path *at, bool embedded)
+static void prune_object(struct pruner *p, const struct schema_node *n, struct json *v,
+                         const struct field_path *at, bool embedded)
 {
     JSON_FOREACH(it, v) {
         if (embedded && is_meta(it.key))
@@ -61,7 +65,8 @@ static void prune_object(struct pruner *p, const struct schema_node *n, struct j
     }
 }
 
-static void prune(struct pruner *p, const struct schema_node *n, struct json *v, const struct field_path *at, bool embedded)
+static void prune(struct pruner *p, const struct schema_node *n, struct json *v,
+                  const struct field_path *at, bool embedded)
 {
     if (n && n->preserve_unknown) {
         keep(p, n, v, at, embedded);
@@ -79,7 +84,8 @@ static int compare_text(const struct json *x, const struct json *y)
     return strcmp(json_string(x), json_string(y));
 }
 
-void schema_prune_node(struct arena *a, const struct schema_node *n, struct json *v, bool is_root, struct json *dropped)
+void schema_prune_node(struct arena *a, const struct schema_node *n, struct json *v, bool is_root,
+                       struct json *dropped)
 {
     struct pruner p = { a, dropped };
     prune(&p, n, v, NULL, is_root || n->embedded);
@@ -92,7 +98,7 @@ void schema_prune(struct arena *a, const struct schema *s, struct json *obj, str
         json_sort(dropped, compare_text);
 }
 
-/* ---- defaulting ------------------------------------------------------------------------------------------------------ */
+/* ---- defaulting ------------------------------------------------------------------------------ */
 
 static void fill(struct arena *a, const struct schema_node *n, struct json *v);
 
@@ -132,7 +138,8 @@ static void fill_array(struct arena *a, const struct schema_node *items, struct 
         struct json *old = json_clone(a, v);
         json_clear(v);
         JSON_FOREACH(it, old) {
-            struct json *value = wants_default(items, it.value) ? json_clone(a, items->default_value) : it.value;
+            struct json *value =
+                wants_default(items, it.value) ? json_clone(a, items->default_value) : it.value;
             json_iter_remove(&it);
             json_append(v, value);
         }

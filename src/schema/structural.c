@@ -1,5 +1,5 @@
-/* Whether a schema is structural: every field has a type of its own, outside of allOf, anyOf, oneOf and not, which may only
- * restrict values of fields that are specified. */
+/* Whether a schema is structural: every field has a type of its own, outside of allOf, anyOf, oneOf
+ * and not, which may only restrict values of fields that are specified. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +19,7 @@ static const char *type_of(const struct json *s)
     return type ? type : "";
 }
 
-/* ---- what cannot become a structural schema at all ------------------------------------------------------------------------ */
+/* ---- what cannot become a structural schema at all ------------------------------------------- */
 
 const char *schema_unsupported(const struct json *s)
 {
@@ -58,36 +58,40 @@ const char *schema_unsupported(const struct json *s)
     return text;
 }
 
-/* ---- value validations ------------------------------------------------------------------------------------------------------ */
+/* ---- value validations ----------------------------------------------------------------------- */
 
-/* anyOf of exactly {type: integer} and {type: string}: how int-or-string was written before it had a name. */
+/* anyOf of exactly {type: integer} and {type: string}: how int-or-string was written before it had
+ * a name. */
 static bool is_int_or_string(const struct json *any_of)
 {
     const struct json *first = json_at(any_of, 0), *second = json_at(any_of, 1);
-    return json_size(any_of) == 2 && json_size(first) == 1 && json_size(second) == 1 && STREQ(type_of(first), "integer") &&
-           STREQ(type_of(second), "string");
+    return json_size(any_of) == 2 && json_size(first) == 1 && json_size(second) == 1 &&
+           STREQ(type_of(first), "integer") && STREQ(type_of(second), "string");
 }
 
-static void check_nested(const struct json *v, bool skip_any_of, const struct field_path *p, struct field_errors *errors);
+static void check_nested(const struct json *v, bool skip_any_of, const struct field_path *p,
+                         struct field_errors *errors);
 
-static void check_pattern(const struct json *s, const struct field_path *p, struct field_errors *errors)
+static void check_pattern(const struct json *s, const struct field_path *p,
+                          struct field_errors *errors)
 {
     const char *pattern = json_find_str(s, "pattern");
     const struct pattern *compiled;
     CLEANUP(error_cleanup) struct error *err = NULL;
     if (!str_empty(pattern) && pattern_compile(errors->arena, pattern, &compiled, &err) < 0)
-        field_invalid_str(errors, FIELD(p, "pattern"), pattern, "must be a valid regular expression, but isn't: %s",
-                          error_message(err));
+        field_invalid_str(errors, FIELD(p, "pattern"), pattern,
+                          "must be a valid regular expression, but isn't: %s", error_message(err));
 }
 
-static void check_value_validation(const struct json *s, bool skip_any_of, bool skip_first_all_of, const struct field_path *p,
-                                   struct field_errors *errors)
+static void check_value_validation(const struct json *s, bool skip_any_of, bool skip_first_all_of,
+                                   const struct field_path *p, struct field_errors *errors)
 {
     if (!skip_any_of)
         JSON_FOREACH(it, json_get(s, "anyOf"))
             check_nested(it.value, false, FIELD_AT(FIELD(p, "anyOf"), it.index), errors);
     JSON_FOREACH(it, json_get(s, "allOf"))
-        check_nested(it.value, skip_first_all_of && it.index == 0, FIELD_AT(FIELD(p, "allOf"), it.index), errors);
+        check_nested(it.value, skip_first_all_of && it.index == 0,
+                     FIELD_AT(FIELD(p, "allOf"), it.index), errors);
     JSON_FOREACH(it, json_get(s, "oneOf"))
         check_nested(it.value, false, FIELD_AT(FIELD(p, "oneOf"), it.index), errors);
     if (json_is_object(json_get(s, "not")))
@@ -124,7 +128,8 @@ static bool is_set(const struct json *v)
     return json_is_bool(v) ? json_bool(v, false) : !json_is_null(v);
 }
 
-static void check_nested(const struct json *v, bool skip_any_of, const struct field_path *p, struct field_errors *errors)
+static void check_nested(const struct json *v, bool skip_any_of, const struct field_path *p,
+                         struct field_errors *errors)
 {
     check_value_validation(v, skip_any_of, false, p, errors);
     if (json_is_object(json_get(v, "items")))
@@ -139,11 +144,11 @@ static void check_nested(const struct json *v, bool skip_any_of, const struct fi
     }
 }
 
-/* ---- structure ----------------------------------------------------------------------------------------------------------- */
+/* ---- structure ------------------------------------------------------------------------------- */
 
 /* Of the root's metadata nothing but name and generateName can be restricted. */
-static void check_metadata(const struct json *s, bool must_be_object, enum level level, const struct field_path *p,
-                           struct field_errors *errors)
+static void check_metadata(const struct json *s, bool must_be_object, enum level level,
+                           const struct field_path *p, struct field_errors *errors)
 {
     if (must_be_object && !STREQ(type_of(s), "object"))
         field_invalid_str(errors, FIELD(p, "type"), type_of(s), "must be object");
@@ -153,54 +158,69 @@ static void check_metadata(const struct json *s, bool must_be_object, enum level
     JSON_FOREACH(it, json_get(s, "properties"))
         more = more || (!STREQ(it.key, "name") && !STREQ(it.key, "generateName"));
     JSON_FOREACH(it, s)
-        more = more || (!STREQ(it.key, "type") && !STREQ(it.key, "default") && !STREQ(it.key, "properties") && is_set(it.value));
+        more = more || (!STREQ(it.key, "type") && !STREQ(it.key, "default") &&
+                        !STREQ(it.key, "properties") && is_set(it.value));
     if (more)
-        field_forbidden(errors, p,
-                        "must not specify anything other than name and generateName, but metadata is implicitly specified");
+        field_forbidden(
+            errors, p,
+            "must not specify anything other than name and generateName, but metadata is implicitly specified");
 }
 
-static void check_type(const struct json *s, enum level level, const struct field_path *p, struct field_errors *errors)
+static void check_type(const struct json *s, enum level level, const struct field_path *p,
+                       struct field_errors *errors)
 {
-    static const char *const missing[] = { "must not be empty at the root", "must not be empty for specified array items",
+    static const char *const missing[] = { "must not be empty at the root",
+                                           "must not be empty for specified array items",
                                            "must not be empty for specified object fields" };
     const char *type = type_of(s);
     bool embedded = flag(s, "x-kubernetes-embedded-resource");
     if (embedded && !*type)
-        field_required(errors, FIELD(p, "type"), "must be object if x-kubernetes-embedded-resource is true");
+        field_required(errors, FIELD(p, "type"),
+                       "must be object if x-kubernetes-embedded-resource is true");
     else if (embedded && !STREQ(type, "object"))
-        field_invalid_str(errors, FIELD(p, "type"), type, "must be object if x-kubernetes-embedded-resource is true");
-    else if (!*type && !flag(s, "x-kubernetes-int-or-string") && !flag(s, "x-kubernetes-preserve-unknown-fields"))
+        field_invalid_str(errors, FIELD(p, "type"), type,
+                          "must be object if x-kubernetes-embedded-resource is true");
+    else if (!*type && !flag(s, "x-kubernetes-int-or-string") &&
+             !flag(s, "x-kubernetes-preserve-unknown-fields"))
         field_required(errors, FIELD(p, "type"), "%s", missing[level]);
     if (embedded && !json_is_null(json_get(s, "additionalProperties")))
-        field_forbidden(errors, FIELD(p, "additionalProperties"), "must not be used if x-kubernetes-embedded-resource is set");
+        field_forbidden(errors, FIELD(p, "additionalProperties"),
+                        "must not be used if x-kubernetes-embedded-resource is set");
     if (level == LEVEL_ROOT && *type && !STREQ(type, "object"))
         field_invalid_str(errors, FIELD(p, "type"), type, "must be object at the root");
 }
 
-static void check_extensions(const struct json *s, const struct field_path *p, struct field_errors *errors)
+static void check_extensions(const struct json *s, const struct field_path *p,
+                             struct field_errors *errors)
 {
-    static const char *const excluded[] = { "x-kubernetes-preserve-unknown-fields", "x-kubernetes-embedded-resource" };
+    static const char *const excluded[] = { "x-kubernetes-preserve-unknown-fields",
+                                            "x-kubernetes-embedded-resource" };
     for (size_t i = 0; i < COUNT_OF(excluded); i++)
         if (flag(s, "x-kubernetes-int-or-string") && flag(s, excluded[i]))
-            field_invalid_raw(errors, FIELD(p, excluded[i]), "true", "must be false if x-kubernetes-int-or-string is true");
+            field_invalid_raw(errors, FIELD(p, excluded[i]), "true",
+                              "must be false if x-kubernetes-int-or-string is true");
 }
 
-static void check_meta_types(const struct json *s, const struct field_path *p, struct field_errors *errors)
+static void check_meta_types(const struct json *s, const struct field_path *p,
+                             struct field_errors *errors)
 {
     static const char *const names[] = { "kind", "apiVersion" };
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         const struct json *property = json_find(s, "properties", names[i]);
         if (property && !STREQ(type_of(property), "string"))
-            field_invalid_str(errors, FIELD(FIELD_KEY(FIELD(p, "properties"), names[i]), "type"), type_of(property),
-                              "must be string");
+            field_invalid_str(errors, FIELD(FIELD_KEY(FIELD(p, "properties"), names[i]), "type"),
+                              type_of(property), "must be string");
     }
 }
 
-static void check_invariants(const struct json *s, enum level level, const struct field_path *p, struct field_errors *errors)
+static void check_invariants(const struct json *s, enum level level, const struct field_path *p,
+                             struct field_errors *errors)
 {
-    const struct json *items = json_get(s, "items"), *additional = json_get(s, "additionalProperties");
+    const struct json *items = json_get(s, "items"),
+                      *additional = json_get(s, "additionalProperties");
     const struct json *metadata = json_find(s, "properties", "metadata");
-    bool embedded = flag(s, "x-kubernetes-embedded-resource"), is_object = level == LEVEL_ROOT || embedded;
+    bool embedded = flag(s, "x-kubernetes-embedded-resource"),
+         is_object = level == LEVEL_ROOT || embedded;
     if (STREQ(type_of(s), "array") && json_is_null(items))
         field_required(errors, FIELD(p, "items"), "must be specified");
     if (json_is_object(items))
@@ -213,24 +233,29 @@ static void check_invariants(const struct json *s, enum level level, const struc
         check_invariants(additional, LEVEL_FIELD, FIELD(p, "additionalProperties"), errors);
     check_extensions(s, p, errors);
     check_value_validation(s, is_int_or_string(json_get(s, "anyOf")),
-                           is_int_or_string(json_get(json_at(json_get(s, "allOf"), 0), "anyOf")), p, errors);
+                           is_int_or_string(json_get(json_at(json_get(s, "allOf"), 0), "anyOf")), p,
+                           errors);
     check_type(s, level, p, errors);
     if (is_object)
         check_meta_types(s, p, errors);
     if (metadata)
-        check_metadata(metadata, is_object, level, FIELD_KEY(FIELD(p, "properties"), "metadata"), errors);
-    if (embedded && !flag(s, "x-kubernetes-preserve-unknown-fields") && json_size(json_get(s, "properties")) == 0)
-        field_required(errors, FIELD(p, "properties"),
-                       "must not be empty if x-kubernetes-embedded-resource is true without x-kubernetes-preserve-unknown-fields");
+        check_metadata(metadata, is_object, level, FIELD_KEY(FIELD(p, "properties"), "metadata"),
+                       errors);
+    if (embedded && !flag(s, "x-kubernetes-preserve-unknown-fields") &&
+        json_size(json_get(s, "properties")) == 0)
+        field_required(
+            errors, FIELD(p, "properties"),
+            "must not be empty if x-kubernetes-embedded-resource is true without x-kubernetes-preserve-unknown-fields");
 }
 
-/* ---- completeness -------------------------------------------------------------------------------------------------------- */
+/* ---- completeness ---------------------------------------------------------------------------- */
 
-static void check_nested_complete(const struct json *v, const struct json *s, const struct field_path *sp,
-                                  const struct field_path *vp, struct field_errors *errors);
+static void check_nested_complete(const struct json *v, const struct json *s,
+                                  const struct field_path *sp, const struct field_path *vp,
+                                  struct field_errors *errors);
 
-static void check_complete(const struct json *v, const struct json *s, const struct field_path *sp, const struct field_path *vp,
-                           struct field_errors *errors)
+static void check_complete(const struct json *v, const struct json *s, const struct field_path *sp,
+                           const struct field_path *vp, struct field_errors *errors)
 {
     static const char *const lists[] = { "allOf", "anyOf", "oneOf" };
     if (json_is_object(json_get(v, "not")))
@@ -241,20 +266,23 @@ static void check_complete(const struct json *v, const struct json *s, const str
 }
 
 /* Every restriction v at vp has a field s at sp that it restricts. */
-static void check_nested_complete(const struct json *v, const struct json *s, const struct field_path *sp,
-                                  const struct field_path *vp, struct field_errors *errors)
+static void check_nested_complete(const struct json *v, const struct json *s,
+                                  const struct field_path *sp, const struct field_path *vp,
+                                  struct field_errors *errors)
 {
     if (!json_is_object(s)) {
-        field_required(errors, sp, "because it is defined in %s", field_path_text(errors->arena, vp));
+        field_required(errors, sp, "because it is defined in %s",
+                       field_path_text(errors->arena, vp));
         return;
     }
     check_complete(v, s, sp, vp, errors);
     if (json_is_object(json_get(v, "items")))
-        check_nested_complete(json_get(v, "items"), json_get(s, "items"), FIELD(sp, "items"), FIELD(vp, "items"), errors);
+        check_nested_complete(json_get(v, "items"), json_get(s, "items"), FIELD(sp, "items"),
+                              FIELD(vp, "items"), errors);
     JSON_FOREACH(it, json_get(v, "properties")) {
         const struct field_path *inner = FIELD_KEY(FIELD(sp, "properties"), it.key);
-        check_nested_complete(it.value, json_find(s, "properties", it.key), inner, FIELD_KEY(FIELD(vp, "properties"), it.key),
-                              errors);
+        check_nested_complete(it.value, json_find(s, "properties", it.key), inner,
+                              FIELD_KEY(FIELD(vp, "properties"), it.key), errors);
     }
 }
 
@@ -265,7 +293,8 @@ static int compare_errors(const void *x, const void *y)
     return c ? c : strcmp(p->message, q->message);
 }
 
-void schema_check_structural(const struct json *json, const struct field_path *path, struct field_errors *errors)
+void schema_check_structural(const struct json *json, const struct field_path *path,
+                             struct field_errors *errors)
 {
     struct field_errors own = { .arena = errors->arena };
     check_invariants(json, LEVEL_ROOT, path, &own);

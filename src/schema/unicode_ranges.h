@@ -8,8 +8,8 @@ struct unicode_range {
     uint32_t low, high;
 };
 struct unicode_category {
-    const char *name;      /* NULL ends the table */
-    size_t first, count;   /* in unicode_ranges */
+    const char *name;    /* NULL ends the table */
+    size_t first, count; /* in unicode_ranges */
 };
 extern const struct unicode_range unicode_ranges[];
 extern const struct unicode_category unicode_categories[];

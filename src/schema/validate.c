@@ -1,8 +1,8 @@
 /* Validation of a value against a schema, with the API server's words.
  *
- * anyOf and oneOf report the alternative that matched best, so every check counts what it found good; the counts follow the
- * API server's validator, since they decide which words a user sees. On updates, what is wrong but was so before, in a
- * place that can be recognised, is let pass. */
+ * anyOf and oneOf report the alternative that matched best, so every check counts what it found
+ * good; the counts follow the API server's validator, since they decide which words a user sees. On
+ * updates, what is wrong but was so before, in a place that can be recognised, is let pass. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -18,8 +18,8 @@ struct result {
     int good;
 };
 
-static void check(const struct schema_node *n, const struct json *v, const struct json *old, const struct field_path *p,
-                  struct result *r);
+static void check(const struct schema_node *n, const struct json *v, const struct json *old,
+                  const struct field_path *p, struct result *r);
 
 static struct result result_in(struct arena *a)
 {
@@ -38,7 +38,8 @@ static void merge_errors(struct field_errors *to, const struct field_errors *fro
 {
     for (size_t i = 0; i < from->count; i++)
         if (!has_error(to, &from->items[i]))
-            field_errors_add(to, from->items[i].type, from->items[i].field, "%s", from->items[i].message);
+            field_errors_add(to, from->items[i].type, from->items[i].field, "%s",
+                             from->items[i].message);
 }
 
 static void merge(struct result *to, const struct result *from)
@@ -58,7 +59,7 @@ static const char *number_text(struct result *r, double d)
     return json_text(r->errors.arena, json_new_double(r->errors.arena, d));
 }
 
-/* ---- types ---------------------------------------------------------------------------------------------------------- */
+/* ---- types ----------------------------------------------------------------------------------- */
 
 static const char *type_of(const struct json *v)
 {
@@ -104,7 +105,8 @@ static bool type_fits(unsigned types, const struct json *v)
     return false;
 }
 
-static void check_type(const struct schema_node *n, const struct json *v, const struct field_path *p, struct result *r)
+static void check_type(const struct schema_node *n, const struct json *v,
+                       const struct field_path *p, struct result *r)
 {
     if (!n->types)
         return;
@@ -115,13 +117,14 @@ static void check_type(const struct schema_node *n, const struct json *v, const 
         return;
     }
     const char *type = type_of(v);
-    field_type_invalid(&r->errors, p, arena_printf(r->errors.arena, "\"%s\"", type), "%s in body must be of type %s: \"%s\"",
-                       where(r, p), n->type_text, type);
+    field_type_invalid(&r->errors, p, arena_printf(r->errors.arena, "\"%s\"", type),
+                       "%s in body must be of type %s: \"%s\"", where(r, p), n->type_text, type);
 }
 
-/* ---- scalars -------------------------------------------------------------------------------------------------------- */
+/* ---- scalars --------------------------------------------------------------------------------- */
 
-static void check_string(const struct schema_node *n, const struct json *v, const struct field_path *p, struct result *r)
+static void check_string(const struct schema_node *n, const struct json *v,
+                         const struct field_path *p, struct result *r)
 {
     const char *s = json_string(v);
     size_t len = json_string_len(v);
@@ -134,20 +137,24 @@ static void check_string(const struct schema_node *n, const struct json *v, cons
             return;
         }
         if (n->min_length >= 0 && runes < n->min_length) {
-            field_invalid(&r->errors, p, v, "%s in body should be at least %" PRId64 " chars long", where(r, p), n->min_length);
+            field_invalid(&r->errors, p, v, "%s in body should be at least %" PRId64 " chars long",
+                          where(r, p), n->min_length);
             return;
         }
     }
     if (n->pattern && !pattern_matches(n->pattern, s, len))
-        field_invalid(&r->errors, p, v, "%s in body should match '%s'", where(r, p), n->pattern_text);
+        field_invalid(&r->errors, p, v, "%s in body should match '%s'", where(r, p),
+                      n->pattern_text);
 }
 
-static void check_format(const struct schema_node *n, const struct json *v, const struct field_path *p, struct result *r)
+static void check_format(const struct schema_node *n, const struct json *v,
+                         const struct field_path *p, struct result *r)
 {
     if (n->format(json_string(v), json_string_len(v)))
         return;
     const char *quoted = field_value_text(r->errors.arena, v);
-    field_type_invalid(&r->errors, p, quoted, "%s in body must be of type %s: %s", where(r, p), n->format_text, quoted);
+    field_type_invalid(&r->errors, p, quoted, "%s in body must be of type %s: %s", where(r, p),
+                       n->format_text, quoted);
 }
 
 /* Integers are compared with the whole part of a bound, as the API server does. */
@@ -156,7 +163,8 @@ static const char *bound_text(struct result *r, const struct json *v, double bou
     return number_text(r, json_type(v) == JSON_INT ? trunc(bound) : bound);
 }
 
-static void check_multiple(const struct schema_node *n, const struct json *v, const struct field_path *p, struct result *r)
+static void check_multiple(const struct schema_node *n, const struct json *v,
+                           const struct field_path *p, struct result *r)
 {
     double factor = n->multiple_of;
     bool fits;
@@ -167,10 +175,12 @@ static void check_multiple(const struct schema_node *n, const struct json *v, co
         fits = fabs(times - round(times)) < 1e-9;
     }
     if (factor <= 0)
-        field_invalid(&r->errors, p, json_new_double(r->errors.arena, factor), "factor MultipleOf declared for %s must be positive: %s",
-                      where(r, p), number_text(r, factor));
+        field_invalid(&r->errors, p, json_new_double(r->errors.arena, factor),
+                      "factor MultipleOf declared for %s must be positive: %s", where(r, p),
+                      number_text(r, factor));
     else if (!fits)
-        field_invalid(&r->errors, p, v, "%s in body should be a multiple of %s", where(r, p), number_text(r, factor));
+        field_invalid(&r->errors, p, v, "%s in body should be a multiple of %s", where(r, p),
+                      number_text(r, factor));
 }
 
 static int compare_with_bound(const struct json *v, double bound)
@@ -183,7 +193,8 @@ static int compare_with_bound(const struct json *v, double bound)
     return (d > bound) - (d < bound);
 }
 
-static void check_number(const struct schema_node *n, const struct json *v, const struct field_path *p, struct result *r)
+static void check_number(const struct schema_node *n, const struct json *v,
+                         const struct field_path *p, struct result *r)
 {
     if (n->has_multiple_of)
         check_multiple(n, v, p, r);
@@ -202,7 +213,8 @@ static void check_number(const struct schema_node *n, const struct json *v, cons
     r->good++;
 }
 
-static void check_enum(const struct schema_node *n, const struct json *v, const struct field_path *p, struct result *r)
+static void check_enum(const struct schema_node *n, const struct json *v,
+                       const struct field_path *p, struct result *r)
 {
     if (!n->enumeration)
         return;
@@ -213,13 +225,14 @@ static void check_enum(const struct schema_node *n, const struct json *v, const 
     field_not_supported(&r->errors, p, v, n->enum_texts);
 }
 
-/* ---- containers ------------------------------------------------------------------------------------------------------- */
+/* ---- containers ------------------------------------------------------------------------------ */
 
 static const char *keys_text(struct arena *a, const struct schema_node *n, const struct json *item)
 {
     struct json *keys = json_new_object(a);
     for (size_t i = 0; i < n->list_keys.count; i++)
-        json_set(a, keys, n->list_keys.items[i], json_clone(a, json_get(item, n->list_keys.items[i])));
+        json_set(a, keys, n->list_keys.items[i],
+                 json_clone(a, json_get(item, n->list_keys.items[i])));
     AUTO_BUF out = BUF_INIT(MIB);
     json_write_canonical(keys, &out);
     return arena_strdup(a, buf_str(&out));
@@ -236,8 +249,8 @@ static struct map *index_old(struct arena *a, const struct schema_node *n, const
     return m;
 }
 
-static void check_array(const struct schema_node *n, const struct json *v, const struct json *old, const struct field_path *p,
-                        struct result *r)
+static void check_array(const struct schema_node *n, const struct json *v, const struct json *old,
+                        const struct field_path *p, struct result *r)
 {
     struct arena *a = r->errors.arena;
     int64_t size = (int64_t)json_size(v);
@@ -249,24 +262,27 @@ static void check_array(const struct schema_node *n, const struct json *v, const
         }
     }
     if (n->min_items >= 0 && size < n->min_items)
-        field_invalid_int(&r->errors, p, size, "%s in body should have at least %" PRId64 " items", where(r, p), n->min_items);
+        field_invalid_int(&r->errors, p, size, "%s in body should have at least %" PRId64 " items",
+                          where(r, p), n->min_items);
     if (n->max_items >= 0 && size > n->max_items)
         field_too_many(&r->errors, p, size, n->max_items);
     r->good++;
 }
 
-static void check_counts(const struct schema_node *n, const struct json *v, const struct field_path *p, struct result *r)
+static void check_counts(const struct schema_node *n, const struct json *v,
+                         const struct field_path *p, struct result *r)
 {
     int64_t size = (int64_t)json_size(v);
     if (n->min_properties >= 0 && size < n->min_properties)
-        field_invalid_int(&r->errors, p, size, "%s in body should have at least %" PRId64 " properties", where(r, p),
+        field_invalid_int(&r->errors, p, size,
+                          "%s in body should have at least %" PRId64 " properties", where(r, p),
                           n->min_properties);
     if (n->max_properties >= 0 && size > n->max_properties)
         field_too_many(&r->errors, p, size, n->max_properties);
 }
 
-static void check_object(const struct schema_node *n, const struct json *v, const struct json *old, const struct field_path *p,
-                         struct result *r)
+static void check_object(const struct schema_node *n, const struct json *v, const struct json *old,
+                         const struct field_path *p, struct result *r)
 {
     check_counts(n, v, p, r);
     bool correlated = json_is_object(old) && !n->map_atomic;
@@ -278,7 +294,8 @@ static void check_object(const struct schema_node *n, const struct json *v, cons
         if (!p && (STREQ(it.key, "apiVersion") || STREQ(it.key, "kind")))
             was = NULL;
         if (!member && closed)
-            field_invalid_str(&r->errors, p, it.key, "%s.%s in body is a forbidden property", where(r, p), it.key);
+            field_invalid_str(&r->errors, p, it.key, "%s.%s in body is a forbidden property",
+                              where(r, p), it.key);
         else if (member || n->additional)
             check(member ? member : n->additional, it.value, was, FIELD(p, it.key), r);
     }
@@ -287,7 +304,7 @@ static void check_object(const struct schema_node *n, const struct json *v, cons
             field_required(&r->errors, FIELD(p, n->required.items[i]), NO_DETAIL);
 }
 
-/* ---- combinations ------------------------------------------------------------------------------------------------------ */
+/* ---- combinations ---------------------------------------------------------------------------- */
 
 static void add_combined(struct result *r, const struct field_path *p, const char *what)
 {
@@ -295,8 +312,8 @@ static void add_combined(struct result *r, const struct field_path *p, const cha
 }
 
 /* Runs the alternatives until one fits. Returns what is to be reported of them. */
-static void check_any_of(const struct schema_node *n, const struct json *v, const struct json *old, const struct field_path *p,
-                         struct result *r)
+static void check_any_of(const struct schema_node *n, const struct json *v, const struct json *old,
+                         const struct field_path *p, struct result *r)
 {
     struct result best = { 0 };
     for (size_t i = 0; i < n->any_of.count; i++) {
@@ -315,8 +332,8 @@ static void check_any_of(const struct schema_node *n, const struct json *v, cons
     merge(r, &best);
 }
 
-static void check_one_of(const struct schema_node *n, const struct json *v, const struct json *old, const struct field_path *p,
-                         struct result *r)
+static void check_one_of(const struct schema_node *n, const struct json *v, const struct json *old,
+                         const struct field_path *p, struct result *r)
 {
     struct result best = { 0 }, first = { 0 };
     int valid = 0;
@@ -334,15 +351,20 @@ static void check_one_of(const struct schema_node *n, const struct json *v, cons
         merge(r, &first);
         return;
     }
-    add_combined(r, p, valid == 0 ? "must validate one and only one schema (oneOf). Found none valid"
-                                  : arena_printf(r->errors.arena,
-                                                 "must validate one and only one schema (oneOf). Found %d valid alternatives", valid));
+    add_combined(
+        r, p,
+        valid == 0
+            ? "must validate one and only one schema (oneOf). Found none valid"
+            : arena_printf(
+                  r->errors.arena,
+                  "must validate one and only one schema (oneOf). Found %d valid alternatives",
+                  valid));
     if (valid == 0)
         merge(r, &best);
 }
 
-static void check_all_of(const struct schema_node *n, const struct json *v, const struct json *old, const struct field_path *p,
-                         struct result *r)
+static void check_all_of(const struct schema_node *n, const struct json *v, const struct json *old,
+                         const struct field_path *p, struct result *r)
 {
     size_t valid = 0;
     for (size_t i = 0; i < n->all_of.count; i++) {
@@ -352,11 +374,13 @@ static void check_all_of(const struct schema_node *n, const struct json *v, cons
         merge(r, &one);
     }
     if (valid != n->all_of.count)
-        add_combined(r, p, valid ? "must validate all the schemas (allOf)" : "must validate all the schemas (allOf). None validated");
+        add_combined(r, p,
+                     valid ? "must validate all the schemas (allOf)"
+                           : "must validate all the schemas (allOf). None validated");
 }
 
-static void check_combinations(const struct schema_node *n, const struct json *v, const struct json *old,
-                               const struct field_path *p, struct result *r)
+static void check_combinations(const struct schema_node *n, const struct json *v,
+                               const struct json *old, const struct field_path *p, struct result *r)
 {
     check_any_of(n, v, old, p, r);
     check_one_of(n, v, old, p, r);
@@ -370,11 +394,11 @@ static void check_combinations(const struct schema_node *n, const struct json *v
     r->good++;
 }
 
-/* ---- one node ------------------------------------------------------------------------------------------------------------ */
+/* ---- one node -------------------------------------------------------------------------------- */
 
 /* `good` grows by one for each kind of check that applies, and by one at the end. */
-static void check_value(const struct schema_node *n, const struct json *v, const struct json *old, const struct field_path *p,
-                        struct result *r)
+static void check_value(const struct schema_node *n, const struct json *v, const struct json *old,
+                        const struct field_path *p, struct result *r)
 {
     check_type(n, v, p, r);
     if (json_is_null(v)) {
@@ -407,8 +431,8 @@ static void check_value(const struct schema_node *n, const struct json *v, const
     r->good++;
 }
 
-static void check(const struct schema_node *n, const struct json *v, const struct json *old, const struct field_path *p,
-                  struct result *r)
+static void check(const struct schema_node *n, const struct json *v, const struct json *old,
+                  const struct field_path *p, struct result *r)
 {
     struct result own = result_in(r->errors.arena);
     check_value(n, v, old, p, &own);
@@ -417,13 +441,14 @@ static void check(const struct schema_node *n, const struct json *v, const struc
     merge(r, &own);
 }
 
-void schema_validate_node(const struct schema_node *n, const struct json *v, const struct json *old, const struct field_path *p,
-                          struct field_errors *errors)
+void schema_validate_node(const struct schema_node *n, const struct json *v, const struct json *old,
+                          const struct field_path *p, struct field_errors *errors)
 {
     struct result r = result_in(errors->arena);
     check(n, v, old, p, &r);
     for (size_t i = 0; i < r.errors.count; i++)
-        field_errors_add(errors, r.errors.items[i].type, r.errors.items[i].field, "%s", r.errors.items[i].message);
+        field_errors_add(errors, r.errors.items[i].type, r.errors.items[i].field, "%s",
+                         r.errors.items[i].message);
 }
 
 /* Rules are not worth running on an object of the wrong shape. */
@@ -431,14 +456,15 @@ static bool blocks_rules(const struct field_errors *errors)
 {
     for (size_t i = 0; i < errors->count; i++) {
         const char *type = errors->items[i].type;
-        if (STREQ(type, "FieldValueRequired") || STREQ(type, "FieldValueTooLong") || STREQ(type, "FieldValueTooMany") ||
-            STREQ(type, "FieldValueTypeInvalid"))
+        if (STREQ(type, "FieldValueRequired") || STREQ(type, "FieldValueTooLong") ||
+            STREQ(type, "FieldValueTooMany") || STREQ(type, "FieldValueTypeInvalid"))
             return true;
     }
     return false;
 }
 
-void schema_validate(const struct schema *s, const struct json *obj, const struct json *old, struct field_errors *errors)
+void schema_validate(const struct schema *s, const struct json *obj, const struct json *old,
+                     struct field_errors *errors)
 {
     schema_validate_node(s->root, obj, old, NULL, errors);
     schema_validate_embedded(s->root, obj, NULL, errors);
@@ -448,7 +474,8 @@ void schema_validate(const struct schema *s, const struct json *obj, const struc
     if (before.count == 0)
         schema_validate_lists(s->root, obj, NULL, errors);
     if (s->root->has_rules && blocks_rules(errors))
-        field_invalid_raw(errors, NULL, "null",
-                          "some validation rules were not checked because the object was invalid; correct the existing errors to "
-                          "complete validation");
+        field_invalid_raw(
+            errors, NULL, "null",
+            "some validation rules were not checked because the object was invalid; correct the existing errors to "
+            "complete validation");
 }

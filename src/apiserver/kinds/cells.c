@@ -37,6 +37,7 @@ struct json *cell_labels(struct arena *a, const struct json *labels)
     json_sort_keys(sorted);
     AUTO_BUF out = BUF_INIT(MIB);
     JSON_FOREACH(it, sorted)
-        buf_printf(&out, "%s%s=%s", out.len ? "," : "", it.key, json_string(it.value) ? json_string(it.value) : "");
+        buf_printf(&out, "%s%s=%s", out.len ? "," : "", it.key,
+                   json_string(it.value) ? json_string(it.value) : "");
     return json_new_string(a, buf_str(&out));
 }

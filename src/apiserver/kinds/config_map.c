@@ -1,8 +1,8 @@
 /* ConfigMaps. */
 #include "apiserver/kinds/kinds.h"
 #include "apiserver/kinds/rules.h"
-#include "json/build.h"
 #include "kube/meta.h"
+#include "json/build.h"
 
 #define DATA_MAX MIB
 
@@ -16,7 +16,8 @@ static size_t decoded_len(const struct json *v)
     return len * 3 / 4;
 }
 
-static void validate_update(const struct json *obj, const struct json *old, struct field_errors *errors)
+static void validate_update(const struct json *obj, const struct json *old,
+                            struct field_errors *errors)
 {
     static const char *const fields[] = { "data", "binaryData" };
     static const char why[] = "field is immutable when `immutable` is set";
@@ -29,7 +30,8 @@ static void validate_update(const struct json *obj, const struct json *old, stru
             field_forbidden(errors, FIELD(NULL, fields[i]), why);
 }
 
-static void validate(struct strategy_context *x, const struct json *obj, struct field_errors *errors)
+static void validate(struct strategy_context *x, const struct json *obj,
+                     struct field_errors *errors)
 {
     const struct json *data = json_get(obj, "data"), *binary = json_get(obj, "binaryData");
     size_t total = 0;
@@ -53,7 +55,8 @@ static void validate(struct strategy_context *x, const struct json *obj, struct 
 static void cells(struct arena *a, const struct json *obj, int64_t now_wall_ns, struct json *cells)
 {
     json_append(cells, STR(meta_name(obj)));
-    json_append(cells, INT((int64_t)(json_size(json_get(obj, "data")) + json_size(json_get(obj, "binaryData")))));
+    json_append(cells, INT((int64_t)(json_size(json_get(obj, "data")) +
+                                     json_size(json_get(obj, "binaryData")))));
     json_append(cells, cell_object_age(a, obj, now_wall_ns));
 }
 

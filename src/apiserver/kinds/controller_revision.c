@@ -2,10 +2,11 @@
 #include "apiserver/kinds/kinds.h"
 #include "apiserver/kinds/rules.h"
 #include "base/str.h"
-#include "json/build.h"
 #include "kube/meta.h"
+#include "json/build.h"
 
-static void validate(struct strategy_context *x, const struct json *obj, struct field_errors *errors)
+static void validate(struct strategy_context *x, const struct json *obj,
+                     struct field_errors *errors)
 {
     const struct json *data = json_get(obj, "data"), *revision = json_get(obj, "revision");
     check_not_negative(revision, FIELD(NULL, "revision"), errors);
@@ -27,7 +28,8 @@ static struct json *controller_cell(struct arena *a, const struct json *obj)
         if (*p == '/')
             group = (size_t)(p - version);
     return STRF("%s%s%s/%s", str_lower(a, kind ? kind : ""), group ? "." : "",
-                group ? str_lower(a, arena_strndup(a, version, group)) : "", json_find_str(ref, "name"));
+                group ? str_lower(a, arena_strndup(a, version, group)) : "",
+                json_find_str(ref, "name"));
 }
 
 static void cells(struct arena *a, const struct json *obj, int64_t now_wall_ns, struct json *cells)

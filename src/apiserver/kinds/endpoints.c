@@ -5,11 +5,12 @@
 #include "apiserver/kinds/kinds.h"
 #include "apiserver/kinds/rules.h"
 #include "base/str.h"
-#include "json/build.h"
 #include "kube/meta.h"
 #include "kube/selector.h"
+#include "json/build.h"
 
-static void check_address(const struct json *address, const struct field_path *p, struct field_errors *errors)
+static void check_address(const struct json *address, const struct field_path *p,
+                          struct field_errors *errors)
 {
     const char *ip = json_find_str(address, "ip"), *hostname = json_find_str(address, "hostname");
     const char *node = json_find_str(address, "nodeName");
@@ -22,7 +23,8 @@ static void check_address(const struct json *address, const struct field_path *p
     check_endpoint_ip(ip, true, FIELD(p, "ip"), errors);
 }
 
-static void check_endpoint_port(const struct json *port, bool needs_name, const struct field_path *p, struct field_errors *errors)
+static void check_endpoint_port(const struct json *port, bool needs_name,
+                                const struct field_path *p, struct field_errors *errors)
 {
     const char *name = json_find_str(port, "name"), *protocol = json_find_str(port, "appProtocol");
     if (needs_name && str_empty(name))
@@ -35,7 +37,8 @@ static void check_endpoint_port(const struct json *port, bool needs_name, const 
         check_text(protocol, kube_validate_label_key, FIELD(p, "appProtocol"), errors);
 }
 
-static void check_subset(const struct json *subset, const struct field_path *p, struct field_errors *errors)
+static void check_subset(const struct json *subset, const struct field_path *p,
+                         struct field_errors *errors)
 {
     static const char *const lists[] = { "addresses", "notReadyAddresses" };
     const struct json *ports = json_get(subset, "ports");
@@ -45,10 +48,12 @@ static void check_subset(const struct json *subset, const struct field_path *p, 
         JSON_FOREACH(it, json_get(subset, lists[i]))
             check_address(it.value, FIELD_AT(FIELD(p, lists[i]), it.index), errors);
     JSON_FOREACH(it, ports)
-        check_endpoint_port(it.value, json_size(ports) > 1, FIELD_AT(FIELD(p, "ports"), it.index), errors);
+        check_endpoint_port(it.value, json_size(ports) > 1, FIELD_AT(FIELD(p, "ports"), it.index),
+                            errors);
 }
 
-static void validate(struct strategy_context *x, const struct json *obj, struct field_errors *errors)
+static void validate(struct strategy_context *x, const struct json *obj,
+                     struct field_errors *errors)
 {
     const struct json *subsets = json_get(obj, "subsets");
     if (x->old && same_value(subsets, json_get(x->old, "subsets")))
@@ -57,7 +62,7 @@ static void validate(struct strategy_context *x, const struct json *obj, struct 
         check_subset(it.value, FIELD_AT(FIELD(NULL, "subsets"), it.index), errors);
 }
 
-/* ---- table -------------------------------------------------------------------------------------------------------- */
+/* ---- table ----------------------------------------------------------------------------------- */
 
 #define SHOWN 3
 
@@ -76,17 +81,20 @@ static struct json *endpoints_cell(struct arena *a, const struct json *subsets)
     AUTO_BUF out = BUF_INIT(64 * KIB);
     size_t count = 0;
     JSON_FOREACH(subset, subsets) {
-        const struct json *ports = json_get(subset.value, "ports"), *addresses = json_get(subset.value, "addresses");
+        const struct json *ports = json_get(subset.value, "ports"),
+                          *addresses = json_get(subset.value, "addresses");
         if (json_size(ports) == 0)
             JSON_FOREACH(it, addresses)
                 append_address(&out, &count, json_find_str(it.value, "ip"), NULL);
         JSON_FOREACH(port, ports)
             JSON_FOREACH(it, addresses)
-                append_address(&out, &count, json_find_str(it.value, "ip"), json_get(port.value, "port"));
+                append_address(&out, &count, json_find_str(it.value, "ip"),
+                               json_get(port.value, "port"));
     }
     if (json_size(subsets) == 0)
         return STR("<none>");
-    return count > SHOWN ? STRF("%s + %zu more...", buf_str(&out), count - SHOWN) : STR(buf_str(&out));
+    return count > SHOWN ? STRF("%s + %zu more...", buf_str(&out), count - SHOWN)
+                         : STR(buf_str(&out));
 }
 
 static void cells(struct arena *a, const struct json *obj, int64_t now_wall_ns, struct json *cells)

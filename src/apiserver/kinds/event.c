@@ -4,20 +4,24 @@
 #include "apiserver/kinds/kinds.h"
 #include "apiserver/kinds/rules.h"
 #include "base/str.h"
-#include "json/build.h"
 #include "kube/meta.h"
 #include "kube/selector.h"
+#include "json/build.h"
 
 static void check_namespace(const struct json *obj, bool has_time, struct field_errors *errors)
 {
-    const char *ns = meta_namespace(obj), *involved = json_find_str(obj, "involvedObject", "namespace");
+    const char *ns = meta_namespace(obj),
+               *involved = json_find_str(obj, "involvedObject", "namespace");
     bool fine = has_time ? !str_empty(involved) || STREQ(ns, "default") || STREQ(ns, "kube-system")
-                         : str_empty(involved) ? !*ns || STREQ(ns, "default") : STREQ(ns, involved);
+                : str_empty(involved) ? !*ns || STREQ(ns, "default")
+                                      : STREQ(ns, involved);
     if (!fine)
-        field_invalid_str(errors, FIELD(FIELD(NULL, "involvedObject"), "namespace"), involved, "does not match event.namespace");
+        field_invalid_str(errors, FIELD(FIELD(NULL, "involvedObject"), "namespace"), involved,
+                          "does not match event.namespace");
 }
 
-static void check_field(const struct json *obj, const char *name, size_t max, bool required, struct field_errors *errors)
+static void check_field(const struct json *obj, const char *name, size_t max, bool required,
+                        struct field_errors *errors)
 {
     const char *s = json_find_str(obj, name);
     if (required && str_empty(s))
@@ -27,7 +31,8 @@ static void check_field(const struct json *obj, const char *name, size_t max, bo
 }
 
 /* Events with a time of their own (the newer kind) have more that is required. */
-static void validate(struct strategy_context *x, const struct json *obj, struct field_errors *errors)
+static void validate(struct strategy_context *x, const struct json *obj,
+                     struct field_errors *errors)
 {
     bool has_time = !str_empty(json_find_str(obj, "eventTime"));
     check_namespace(obj, has_time, errors);
@@ -44,7 +49,7 @@ static void validate(struct strategy_context *x, const struct json *obj, struct 
     check_field(obj, "message", 1024, false, errors);
 }
 
-/* ---- table -------------------------------------------------------------------------------------------------------- */
+/* ---- table ----------------------------------------------------------------------------------- */
 
 static const char *first_of(const char *x, const char *y)
 {
@@ -53,21 +58,27 @@ static const char *first_of(const char *x, const char *y)
 
 static struct json *source_cell(struct arena *a, const struct json *obj)
 {
-    const char *component = first_of(json_find_str(obj, "source", "component"), json_find_str(obj, "reportingComponent"));
-    const char *host = first_of(json_find_str(obj, "source", "host"), json_find_str(obj, "reportingInstance"));
-    return STRF("%s%s%s", component ? component : "", str_empty(host) ? "" : ", ", host ? host : "");
+    const char *component = first_of(json_find_str(obj, "source", "component"),
+                                     json_find_str(obj, "reportingComponent"));
+    const char *host =
+        first_of(json_find_str(obj, "source", "host"), json_find_str(obj, "reportingInstance"));
+    return STRF("%s%s%s", component ? component : "", str_empty(host) ? "" : ", ",
+                host ? host : "");
 }
 
 static struct json *object_cell(struct arena *a, const struct json *obj)
 {
-    const char *kind = json_find_str(obj, "involvedObject", "kind"), *name = json_find_str(obj, "involvedObject", "name");
-    return STRF("%s%s%s", str_lower(a, kind ? kind : ""), str_empty(name) ? "" : "/", name ? name : "");
+    const char *kind = json_find_str(obj, "involvedObject", "kind"),
+               *name = json_find_str(obj, "involvedObject", "name");
+    return STRF("%s%s%s", str_lower(a, kind ? kind : ""), str_empty(name) ? "" : "/",
+                name ? name : "");
 }
 
 static void cells(struct arena *a, const struct json *obj, int64_t now_wall_ns, struct json *cells)
 {
     const struct json *series = json_get(obj, "series");
-    const char *first = first_of(json_find_str(obj, "firstTimestamp"), json_find_str(obj, "eventTime"));
+    const char *first =
+        first_of(json_find_str(obj, "firstTimestamp"), json_find_str(obj, "eventTime"));
     const char *last = first_of(json_find_str(obj, "lastTimestamp"), first);
     int64_t count = json_find_int(obj, 0, "count");
     if (json_is_object(series)) {
@@ -111,9 +122,10 @@ const struct api_kind kind_event = {
     .builtin = true,
     .strategy = &(const struct api_strategy){ .validate = validate },
     .field_selectors =
-        (const char *const[]){ "involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",
-                               "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason",
-                               "reportingComponent", "source", "type", NULL },
+        (const char *const[]){
+            "involvedObject.kind", "involvedObject.namespace", "involvedObject.name",
+            "involvedObject.uid", "involvedObject.apiVersion", "involvedObject.resourceVersion",
+            "involvedObject.fieldPath", "reason", "reportingComponent", "source", "type", NULL },
     .columns = columns,
     .column_count = COUNT_OF(columns),
     .cells = cells,

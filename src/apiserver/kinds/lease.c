@@ -2,13 +2,15 @@
 #include "apiserver/kinds/kinds.h"
 #include "apiserver/kinds/rules.h"
 #include "base/str.h"
-#include "json/build.h"
 #include "kube/meta.h"
+#include "json/build.h"
 
-static void validate(struct strategy_context *x, const struct json *obj, struct field_errors *errors)
+static void validate(struct strategy_context *x, const struct json *obj,
+                     struct field_errors *errors)
 {
     static const char *const strategies[] = { "OldestEmulationVersion", NULL };
-    const struct json *spec = json_get(obj, "spec"), *duration = json_get(spec, "leaseDurationSeconds");
+    const struct json *spec = json_get(obj, "spec"),
+                      *duration = json_get(spec, "leaseDurationSeconds");
     const struct json *transitions = json_get(spec, "leaseTransitions");
     const struct field_path *p = FIELD(NULL, "spec");
     const char *strategy = json_find_str(spec, "strategy");
@@ -18,7 +20,8 @@ static void validate(struct strategy_context *x, const struct json *obj, struct 
     if (strategy && !is_one_of(strategy, strategies))
         field_not_supported_str(errors, FIELD(p, "strategy"), strategy, strategies);
     if (!str_empty(json_find_str(spec, "preferredHolder")) && str_empty(strategy))
-        field_forbidden(errors, FIELD(p, "preferredHolder"), "may only be specified if `strategy` is defined");
+        field_forbidden(errors, FIELD(p, "preferredHolder"),
+                        "may only be specified if `strategy` is defined");
 }
 
 static void cells(struct arena *a, const struct json *obj, int64_t now_wall_ns, struct json *cells)

@@ -1,16 +1,18 @@
-/* Namespaces: a label with their name, the finalizer of the namespace controller, and a phase that follows deletion. */
+/* Namespaces: a label with their name, the finalizer of the namespace controller, and a phase that
+ * follows deletion. */
 #include "apiserver/kinds/kinds.h"
 #include "apiserver/kinds/rules.h"
 #include "base/str.h"
-#include "json/build.h"
 #include "kube/meta.h"
+#include "json/build.h"
 
 static void set_defaults(struct strategy_context *x, struct json *obj)
 {
     struct json *meta = json_ensure_object(x->a, obj, "metadata");
     const char *name = meta_name(obj);
     if (*name)
-        json_set_str(x->a, json_ensure_object(x->a, meta, "labels"), "kubernetes.io/metadata.name", name);
+        json_set_str(x->a, json_ensure_object(x->a, meta, "labels"), "kubernetes.io/metadata.name",
+                     name);
 }
 
 static bool has_finalizer(const struct json *finalizers)
@@ -35,17 +37,21 @@ static void prepare(struct strategy_context *x, struct json *obj)
     }
 }
 
-static void validate(struct strategy_context *x, const struct json *obj, struct field_errors *errors)
+static void validate(struct strategy_context *x, const struct json *obj,
+                     struct field_errors *errors)
 {
     const struct field_path *finalizers = FIELD(FIELD(NULL, "spec"), "finalizers");
     bool one_by_one = STREQ(x->subresource, "finalize");
     JSON_FOREACH(it, json_find(obj, "spec", "finalizers"))
-        check_finalizer_name(json_string(it.value), one_by_one ? FIELD_AT(finalizers, it.index) : finalizers, errors);
+        check_finalizer_name(json_string(it.value),
+                             one_by_one ? FIELD_AT(finalizers, it.index) : finalizers, errors);
     if (!STREQ(x->subresource, "status"))
         return;
-    const char *phase = json_find_str(obj, "status", "phase"), *want = meta_deleting(obj) ? "Terminating" : "Active";
+    const char *phase = json_find_str(obj, "status", "phase"),
+               *want = meta_deleting(obj) ? "Terminating" : "Active";
     if (!str_eq(phase, want))
-        field_invalid_str(errors, FIELD(FIELD(NULL, "status"), "Phase"), phase, "may only be '%s' if `deletionTimestamp` is %s", want,
+        field_invalid_str(errors, FIELD(FIELD(NULL, "status"), "Phase"), phase,
+                          "may only be '%s' if `deletionTimestamp` is %s", want,
                           meta_deleting(obj) ? "not empty" : "empty");
 }
 
@@ -70,7 +76,9 @@ const struct api_kind kind_namespace = {
     .categories = (const char *const[]){ NULL },
     .has_status = true,
     .builtin = true,
-    .strategy = &(const struct api_strategy){ .set_defaults = set_defaults, .prepare = prepare, .validate = validate },
+    .strategy = &(const struct api_strategy){ .set_defaults = set_defaults,
+                                              .prepare = prepare,
+                                              .validate = validate },
     .field_selectors = (const char *const[]){ "name", "status.phase", NULL },
     .columns = columns,
     .column_count = COUNT_OF(columns),

@@ -4,9 +4,9 @@
 #include "apiserver/kinds/kinds.h"
 #include "apiserver/kinds/rules.h"
 #include "base/str.h"
-#include "json/build.h"
 #include "kube/meta.h"
 #include "kube/selector.h"
+#include "json/build.h"
 
 static void set_defaults(struct strategy_context *x, struct json *obj)
 {
@@ -16,7 +16,7 @@ static void set_defaults(struct strategy_context *x, struct json *obj)
         json_set(x->a, status, "allocatable", json_clone(x->a, capacity));
 }
 
-/* ---- validation --------------------------------------------------------------------------------------------------- */
+/* ---- validation ------------------------------------------------------------------------------ */
 
 static bool is_repeated_taint(const struct json *taints, size_t index, const struct json *taint)
 {
@@ -37,12 +37,15 @@ static void check_taints(const struct json *taints, struct field_errors *errors)
     const struct field_path *path = FIELD(FIELD(NULL, "metadata"), "taints");
     JSON_FOREACH(it, taints) {
         const struct field_path *p = FIELD_AT(path, it.index);
-        const char *value = json_find_str(it.value, "value"), *effect = json_find_str(it.value, "effect");
-        check_text(json_find_str(it.value, "key"), kube_validate_label_key, FIELD(p, "key"), errors);
+        const char *value = json_find_str(it.value, "value"),
+                   *effect = json_find_str(it.value, "effect");
+        check_text(json_find_str(it.value, "key"), kube_validate_label_key, FIELD(p, "key"),
+                   errors);
         if (value) {
             CLEANUP(error_cleanup) struct error *err = NULL;
             if (kube_validate_label_value(value, &err) < 0)
-                field_invalid_str(errors, FIELD(p, "value"), value, "%s", str_replace(errors->arena, error_message(err), "; ", ";"));
+                field_invalid_str(errors, FIELD(p, "value"), value, "%s",
+                                  str_replace(errors->arena, error_message(err), "; ", ";"));
         }
         check_enum(effect, effects, FIELD(p, "effect"), errors);
         if (is_repeated_taint(taints, it.index, it.value))
@@ -55,7 +58,8 @@ static void check_taints(const struct json *taints, struct field_errors *errors)
 static void check_resources(const struct json *obj, const char *name, struct field_errors *errors)
 {
     JSON_FOREACH(it, json_find(obj, "status", name))
-        check_resource_quantity(it.key, json_string(it.value), FIELD(FIELD(FIELD(NULL, "status"), name), it.key), errors);
+        check_resource_quantity(it.key, json_string(it.value),
+                                FIELD(FIELD(FIELD(NULL, "status"), name), it.key), errors);
 }
 
 static void check_addresses(const struct json *addresses, struct field_errors *errors)
@@ -65,14 +69,17 @@ static void check_addresses(const struct json *addresses, struct field_errors *e
             if (before.index >= it.index)
                 break;
             if (json_equal(before.value, it.value)) {
-                field_duplicate(errors, FIELD_AT(FIELD(FIELD(NULL, "status"), "addresses"), it.index), it.value);
+                field_duplicate(errors,
+                                FIELD_AT(FIELD(FIELD(NULL, "status"), "addresses"), it.index),
+                                it.value);
                 break;
             }
         }
     }
 }
 
-static void validate_update(const struct json *obj, const struct json *old, struct field_errors *errors)
+static void validate_update(const struct json *obj, const struct json *old,
+                            struct field_errors *errors)
 {
     static const char why[] = "node updates may not change %s except from \"\" to valid";
     const struct field_path *spec = FIELD(NULL, "spec");
@@ -81,13 +88,15 @@ static void validate_update(const struct json *obj, const struct json *old, stru
     if (json_size(cidrs) > 0 && !same_value(json_find(obj, "spec", "podCIDRs"), cidrs))
         field_forbidden(errors, FIELD(spec, "podCIDRs"), why, "podCIDR");
     const struct json *provider = json_find(old, "spec", "providerID");
-    if (json_string_len(provider) > 0 && !same_value(json_find(obj, "spec", "providerID"), provider))
+    if (json_string_len(provider) > 0 &&
+        !same_value(json_find(obj, "spec", "providerID"), provider))
         field_forbidden(errors, FIELD(spec, "providerID"), why, "providerID");
     if (!same_value(json_find(obj, "spec", "externalID"), json_find(old, "spec", "externalID")))
         field_forbidden(errors, FIELD(spec, "externalID"), "may not be updated");
 }
 
-static void validate(struct strategy_context *x, const struct json *obj, struct field_errors *errors)
+static void validate(struct strategy_context *x, const struct json *obj,
+                     struct field_errors *errors)
 {
     check_taints(json_find(obj, "spec", "taints"), errors);
     check_resources(obj, "capacity", errors);
@@ -96,7 +105,7 @@ static void validate(struct strategy_context *x, const struct json *obj, struct 
         validate_update(obj, x->old, errors);
 }
 
-/* ---- table -------------------------------------------------------------------------------------------------------- */
+/* ---- table ----------------------------------------------------------------------------------- */
 
 static int compare_text(const struct json *x, const struct json *y)
 {
@@ -127,8 +136,11 @@ static struct json *roles_cell(struct arena *a, const struct json *obj)
 static struct json *status_cell(struct arena *a, const struct json *obj)
 {
     const struct json *ready = condition_find(json_find(obj, "status", "conditions"), "Ready");
-    const char *text = !ready ? "Unknown" : str_eq(json_find_str(ready, "status"), "True") ? "Ready" : "NotReady";
-    return STRF("%s%s", text, json_find_bool(obj, false, "spec", "unschedulable") ? ",SchedulingDisabled" : "");
+    const char *text = !ready                                           ? "Unknown"
+                       : str_eq(json_find_str(ready, "status"), "True") ? "Ready"
+                                                                        : "NotReady";
+    return STRF("%s%s", text,
+                json_find_bool(obj, false, "spec", "unschedulable") ? ",SchedulingDisabled" : "");
 }
 
 static struct json *address_cell(struct arena *a, const struct json *obj, const char *type)

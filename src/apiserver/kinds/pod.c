@@ -1,5 +1,5 @@
-/* Pods: defaults that the admission of a real cluster adds, the quality-of-service class, what an update may change, and the
- * one-word status of `kubectl get`. */
+/* Pods: defaults that the admission of a real cluster adds, the quality-of-service class, what an
+ * update may change, and the one-word status of `kubectl get`. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -7,12 +7,12 @@
 #include "apiserver/kinds/podspec.h"
 #include "base/clock.h"
 #include "base/str.h"
-#include "json/build.h"
 #include "kube/meta.h"
 #include "kube/quantity.h"
 #include "kube/selector.h"
+#include "json/build.h"
 
-/* ---- defaults --------------------------------------------------------------------------------------------------------- */
+/* ---- defaults -------------------------------------------------------------------------------- */
 
 static void set_defaults(struct strategy_context *x, struct json *obj)
 {
@@ -24,8 +24,10 @@ static void set_defaults(struct strategy_context *x, struct json *obj)
 static bool tolerates(const struct json *tolerations, const char *key)
 {
     JSON_FOREACH(it, tolerations) {
-        const char *own = json_find_str(it.value, "key"), *effect = json_find_str(it.value, "effect");
-        if ((str_empty(own) || STREQ(own, key)) && (str_empty(effect) || STREQ(effect, "NoExecute")))
+        const char *own = json_find_str(it.value, "key"),
+                   *effect = json_find_str(it.value, "effect");
+        if ((str_empty(own) || STREQ(own, key)) &&
+            (str_empty(effect) || STREQ(effect, "NoExecute")))
             return true;
     }
     return false;
@@ -34,22 +36,24 @@ static bool tolerates(const struct json *tolerations, const char *key)
 /* A pod is given five minutes on a node that does not answer. */
 static void add_tolerations(struct arena *a, struct json *spec)
 {
-    static const char *const keys[] = { "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable" };
+    static const char *const keys[] = { "node.kubernetes.io/not-ready",
+                                        "node.kubernetes.io/unreachable" };
     for (size_t i = 0; i < COUNT_OF(keys); i++)
         if (!tolerates(json_get(spec, "tolerations"), keys[i]))
             json_append(json_ensure_array(a, spec, "tolerations"),
-                        OBJ("key", STR(keys[i]), "operator", STR("Exists"), "effect", STR("NoExecute"), "tolerationSeconds",
-                            INT(300)));
+                        OBJ("key", STR(keys[i]), "operator", STR("Exists"), "effect",
+                            STR("NoExecute"), "tolerationSeconds", INT(300)));
 }
 
-/* ---- quality of service ------------------------------------------------------------------------------------------------- */
+/* ---- quality of service ---------------------------------------------------------------------- */
 
 static bool is_positive(const char *quantity)
 {
     return quantity && quantity_compare(quantity, "0") > 0;
 }
 
-/* Guaranteed: each container has limits for both resources, and requests that equal them. BestEffort: none has any. */
+/* Guaranteed: each container has limits for both resources, and requests that equal them.
+ * BestEffort: none has any. */
 static const char *qos_class(const struct json *spec)
 {
     static const char *const lists[] = { "containers", "initContainers" };
@@ -60,9 +64,11 @@ static const char *qos_class(const struct json *spec)
             const struct json *limits = json_find(it.value, "resources", "limits");
             const struct json *requests = json_find(it.value, "resources", "requests");
             for (size_t k = 0; k < COUNT_OF(resources); k++) {
-                const char *limit = json_find_str(limits, resources[k]), *request = json_find_str(requests, resources[k]);
+                const char *limit = json_find_str(limits, resources[k]),
+                           *request = json_find_str(requests, resources[k]);
                 any = any || is_positive(limit) || is_positive(request);
-                all_equal = all_equal && is_positive(limit) && request && quantity_compare(limit, request) == 0;
+                all_equal = all_equal && is_positive(limit) && request &&
+                            quantity_compare(limit, request) == 0;
             }
         }
     }
@@ -74,18 +80,20 @@ static struct json *first_conditions(struct arena *a, const struct json *spec)
 {
     if (json_size(json_get(spec, "schedulingGates")) == 0)
         return NULL;
-    return ARR(OBJ("type", STR("PodScheduled"), "status", STR("False"), "lastProbeTime", NUL(), "lastTransitionTime", NUL(),
-                   "reason", STR("SchedulingGated"), "message", STR("Scheduling is blocked due to non-empty scheduling gates")));
+    return ARR(OBJ("type", STR("PodScheduled"), "status", STR("False"), "lastProbeTime", NUL(),
+                   "lastTransitionTime", NUL(), "reason", STR("SchedulingGated"), "message",
+                   STR("Scheduling is blocked due to non-empty scheduling gates")));
 }
 
-/* ---- prepare -------------------------------------------------------------------------------------------------------------- */
+/* ---- prepare --------------------------------------------------------------------------------- */
 
 static void prepare_create(struct strategy_context *x, struct json *obj)
 {
     struct arena *a = x->a;
     struct json *spec = json_get(obj, "spec");
     json_set(a, obj, "status",
-             OBJ("phase", STR("Pending"), "conditions", first_conditions(a, spec), "qosClass", STR(qos_class(spec))));
+             OBJ("phase", STR("Pending"), "conditions", first_conditions(a, spec), "qosClass",
+                 STR(qos_class(spec))));
     if (str_empty(json_find_str(spec, "serviceAccountName"))) {
         json_set_str(a, spec, "serviceAccountName", "default");
         json_set_str(a, spec, "serviceAccount", "default");
@@ -113,13 +121,16 @@ static void prepare_status(struct strategy_context *x, struct json *obj)
     if (str_empty(json_find_str(status, "qosClass")))
         json_set(a, status, "qosClass", json_clone(a, json_get(was, "qosClass")));
     if (!json_get(status, "observedGeneration"))
-        json_set(a, status, "observedGeneration", json_clone(a, json_get(was, "observedGeneration")));
+        json_set(a, status, "observedGeneration",
+                 json_clone(a, json_get(was, "observedGeneration")));
     JSON_FOREACH(it, json_get(status, "conditions"))
         if (!json_get(it.value, "observedGeneration"))
             json_set(a, it.value, "observedGeneration",
-                     json_clone(a, old_generation(json_get(was, "conditions"), json_find_str(it.value, "type"))));
+                     json_clone(a, old_generation(json_get(was, "conditions"),
+                                                  json_find_str(it.value, "type"))));
     struct json *meta = json_get(obj, "metadata");
-    json_set(a, meta, "ownerReferences", json_clone(a, json_find(x->old, "metadata", "ownerReferences")));
+    json_set(a, meta, "ownerReferences",
+             json_clone(a, json_find(x->old, "metadata", "ownerReferences")));
 }
 
 static void prepare(struct strategy_context *x, struct json *obj)
@@ -130,9 +141,10 @@ static void prepare(struct strategy_context *x, struct json *obj)
         prepare_status(x, obj);
 }
 
-/* ---- validation ------------------------------------------------------------------------------------------------------------ */
+/* ---- validation ------------------------------------------------------------------------------ */
 
-static void check_images(const struct json *spec, const char *list, const struct field_path *p, struct field_errors *errors)
+static void check_images(const struct json *spec, const char *list, const struct field_path *p,
+                         struct field_errors *errors)
 {
     JSON_FOREACH(it, json_get(spec, list)) {
         const char *image = json_find_str(it.value, "image");
@@ -142,16 +154,19 @@ static void check_images(const struct json *spec, const char *list, const struct
     }
 }
 
-static void check_create(const struct json *spec, const struct field_path *p, struct field_errors *errors)
+static void check_create(const struct json *spec, const struct field_path *p,
+                         struct field_errors *errors)
 {
     if (json_size(json_get(spec, "ephemeralContainers")) > 0)
         field_forbidden(errors, FIELD(p, "ephemeralContainers"), "cannot be set on create");
-    if (!str_empty(json_find_str(spec, "nodeName")) && json_size(json_get(spec, "schedulingGates")) > 0)
-        field_forbidden(errors, FIELD(p, "nodeName"), "cannot be set until all schedulingGates have been cleared");
+    if (!str_empty(json_find_str(spec, "nodeName")) &&
+        json_size(json_get(spec, "schedulingGates")) > 0)
+        field_forbidden(errors, FIELD(p, "nodeName"),
+                        "cannot be set until all schedulingGates have been cleared");
 }
 
-static bool check_container_count(const struct json *spec, const struct json *old, const char *list, const struct field_path *p,
-                                  struct field_errors *errors)
+static bool check_container_count(const struct json *spec, const struct json *old, const char *list,
+                                  const struct field_path *p, struct field_errors *errors)
 {
     if (json_size(json_get(spec, list)) == json_size(json_get(old, list)))
         return true;
@@ -159,17 +174,19 @@ static bool check_container_count(const struct json *spec, const struct json *ol
     return false;
 }
 
-static bool check_deadline(const struct json *spec, const struct json *old, const struct field_path *path,
-                           struct field_errors *errors)
+static bool check_deadline(const struct json *spec, const struct json *old,
+                           const struct field_path *path, struct field_errors *errors)
 {
-    const struct json *now = json_get(spec, "activeDeadlineSeconds"), *was = json_get(old, "activeDeadlineSeconds");
+    const struct json *now = json_get(spec, "activeDeadlineSeconds"),
+                      *was = json_get(old, "activeDeadlineSeconds");
     const struct field_path *p = FIELD(path, "activeDeadlineSeconds");
     if (now && was && json_int(now, 0) > json_int(was, 0)) {
         field_invalid(errors, p, now, "must be less than or equal to previous value");
         return false;
     }
     if (!now && was)
-        field_invalid_raw(errors, p, "null", "must not update from a positive integer to nil value");
+        field_invalid_raw(errors, p, "null",
+                          "must not update from a positive integer to nil value");
     return true;
 }
 
@@ -181,22 +198,23 @@ static bool same_but_seconds(struct arena *a, const struct json *x, const struct
     return json_equal(one, other);
 }
 
-static void check_tolerations_kept(const struct json *now, const struct json *old, const struct field_path *p,
-                                   struct field_errors *errors)
+static void check_tolerations_kept(const struct json *now, const struct json *old,
+                                   const struct field_path *p, struct field_errors *errors)
 {
     JSON_FOREACH(was, old) {
         bool found = false;
         JSON_FOREACH(it, now)
             found = found || same_but_seconds(errors->arena, it.value, was.value);
         if (!found) {
-            field_forbidden(errors, p, "existing toleration can not be modified except its tolerationSeconds");
+            field_forbidden(errors, p,
+                            "existing toleration can not be modified except its tolerationSeconds");
             return;
         }
     }
 }
 
-static void check_gates_only_removed(const struct json *now, const struct json *old, const struct field_path *p,
-                                     struct field_errors *errors)
+static void check_gates_only_removed(const struct json *now, const struct json *old,
+                                     const struct field_path *p, struct field_errors *errors)
 {
     JSON_FOREACH(it, now) {
         const char *name = json_find_str(it.value, "name");
@@ -205,7 +223,8 @@ static void check_gates_only_removed(const struct json *now, const struct json *
             found = found || str_eq(json_find_str(was.value, "name"), name);
         if (!found)
             field_forbidden(errors, FIELD(FIELD_AT(p, it.index), "name"),
-                            "only deletion is allowed, but found new scheduling gate '%s'", name ? name : "");
+                            "only deletion is allowed, but found new scheduling gate '%s'",
+                            name ? name : "");
     }
 }
 
@@ -213,7 +232,8 @@ static void check_gates_only_removed(const struct json *now, const struct json *
 static struct json *with_old_parts(struct arena *a, const struct json *spec, const struct json *old)
 {
     static const char *const lists[] = { "containers", "initContainers" };
-    static const char *const whole[] = { "activeDeadlineSeconds", "schedulingGates", "tolerations" };
+    static const char *const whole[] = { "activeDeadlineSeconds", "schedulingGates",
+                                         "tolerations" };
     struct json *munged = json_clone(a, spec);
     for (size_t i = 0; i < COUNT_OF(lists); i++) {
         struct json_iter was = json_iter(json_get(old, lists[i]));
@@ -223,8 +243,10 @@ static struct json *with_old_parts(struct arena *a, const struct json *spec, con
     }
     for (size_t i = 0; i < COUNT_OF(whole); i++)
         json_set(a, munged, whole[i], json_clone(a, json_get(old, whole[i])));
-    if (json_find_int(old, 0, "terminationGracePeriodSeconds") < 0 && json_find_int(munged, 0, "terminationGracePeriodSeconds") == 1)
-        json_set(a, munged, "terminationGracePeriodSeconds", json_clone(a, json_get(old, "terminationGracePeriodSeconds")));
+    if (json_find_int(old, 0, "terminationGracePeriodSeconds") < 0 &&
+        json_find_int(munged, 0, "terminationGracePeriodSeconds") == 1)
+        json_set(a, munged, "terminationGracePeriodSeconds",
+                 json_clone(a, json_get(old, "terminationGracePeriodSeconds")));
     /* a gated pod may still be steered to other nodes */
     if (json_size(json_get(old, "schedulingGates")) > 0) {
         json_set(a, munged, "nodeSelector", json_clone(a, json_get(old, "nodeSelector")));
@@ -233,28 +255,33 @@ static struct json *with_old_parts(struct arena *a, const struct json *spec, con
     return munged;
 }
 
-static void check_update(const struct json *spec, const struct json *old, const struct field_path *p, struct field_errors *errors)
+static void check_update(const struct json *spec, const struct json *old,
+                         const struct field_path *p, struct field_errors *errors)
 {
     struct arena *a = errors->arena;
-    if (!check_container_count(spec, old, "containers", p, errors) || !check_container_count(spec, old, "initContainers", p, errors) ||
+    if (!check_container_count(spec, old, "containers", p, errors) ||
+        !check_container_count(spec, old, "initContainers", p, errors) ||
         !check_deadline(spec, old, p, errors))
         return;
-    check_tolerations_kept(json_get(spec, "tolerations"), json_get(old, "tolerations"), FIELD(p, "tolerations"), errors);
-    check_gates_only_removed(json_get(spec, "schedulingGates"), json_get(old, "schedulingGates"), FIELD(p, "schedulingGates"),
-                             errors);
+    check_tolerations_kept(json_get(spec, "tolerations"), json_get(old, "tolerations"),
+                           FIELD(p, "tolerations"), errors);
+    check_gates_only_removed(json_get(spec, "schedulingGates"), json_get(old, "schedulingGates"),
+                             FIELD(p, "schedulingGates"), errors);
     const struct json *munged = with_old_parts(a, spec, old);
     if (json_equal(munged, old))
         return;
     AUTO_BUF changes = BUF_INIT(64 * KIB);
     json_describe_diff(old, munged, 20, &changes);
-    field_forbidden(errors, p,
-                    "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
-                    "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
-                    "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)\n%s",
-                    buf_str(&changes));
+    field_forbidden(
+        errors, p,
+        "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
+        "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
+        "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)\n%s",
+        buf_str(&changes));
 }
 
-static void check_status(const struct json *obj, const struct json *old, struct field_errors *errors)
+static void check_status(const struct json *obj, const struct json *old,
+                         struct field_errors *errors)
 {
     static const char *const system[] = { "PodScheduled", "Ready", "Initialized", NULL };
     const struct json *status = json_get(obj, "status");
@@ -262,14 +289,17 @@ static void check_status(const struct json *obj, const struct json *old, struct 
     JSON_FOREACH(it, json_get(status, "conditions")) {
         const char *type = json_find_str(it.value, "type");
         if (!is_one_of(type, system))
-            check_text(type, kube_validate_label_key, FIELD(FIELD_AT(FIELD(p, "conditions"), it.index), "Type"), errors);
+            check_text(type, kube_validate_label_key,
+                       FIELD(FIELD_AT(FIELD(p, "conditions"), it.index), "Type"), errors);
     }
-    check_immutable(json_get(status, "qosClass"), json_find(old, "status", "qosClass"), FIELD(p, "qosClass"), errors);
+    check_immutable(json_get(status, "qosClass"), json_find(old, "status", "qosClass"),
+                    FIELD(p, "qosClass"), errors);
     JSON_FOREACH(it, json_get(status, "podIPs"))
         check_ip(json_find_str(it.value, "ip"), FIELD_AT(FIELD(p, "podIPs"), it.index), errors);
 }
 
-static void validate(struct strategy_context *x, const struct json *obj, struct field_errors *errors)
+static void validate(struct strategy_context *x, const struct json *obj,
+                     struct field_errors *errors)
 {
     const struct json *spec = json_get(obj, "spec");
     const struct field_path *p = FIELD(NULL, "spec");
@@ -286,11 +316,11 @@ static void validate(struct strategy_context *x, const struct json *obj, struct 
         check_create(spec, p, errors);
 }
 
-/* ---- table ------------------------------------------------------------------------------------------------------------------- */
+/* ---- table ----------------------------------------------------------------------------------- */
 
 struct summary {
     int64_t restarts;
-    const char *last_restart;      /* the latest time at which one ended */
+    const char *last_restart; /* the latest time at which one ended */
     size_t ready;
     const char *reason;
 };
@@ -310,7 +340,8 @@ static const char *ended_reason(struct arena *a, const struct json *terminated, 
     if (!str_empty(reason))
         return arena_printf(a, "%s%s", prefix, reason);
     return signal_number ? arena_printf(a, "%sSignal:%" PRId64, prefix, signal_number)
-                         : arena_printf(a, "%sExitCode:%" PRId64, prefix, json_find_int(terminated, 0, "exitCode"));
+                         : arena_printf(a, "%sExitCode:%" PRId64, prefix,
+                                        json_find_int(terminated, 0, "exitCode"));
 }
 
 /* Init containers that go on running beside the others. */
@@ -323,7 +354,8 @@ static bool is_sidecar(const struct json *spec, const char *name)
 }
 
 /* True while an init container holds the others back. */
-static bool summarise_init(struct arena *a, const struct json *obj, struct summary *s, struct summary *sidecars)
+static bool summarise_init(struct arena *a, const struct json *obj, struct summary *s,
+                           struct summary *sidecars)
 {
     const struct json *spec = json_get(obj, "spec");
     JSON_FOREACH(it, json_find(obj, "status", "initContainerStatuses")) {
@@ -344,7 +376,8 @@ static bool summarise_init(struct arena *a, const struct json *obj, struct summa
         else if (!str_empty(waiting) && !STREQ(waiting, "PodInitializing"))
             s->reason = arena_printf(a, "Init:%s", waiting);
         else
-            s->reason = arena_printf(a, "Init:%zu/%zu", it.index, json_size(json_get(spec, "initContainers")));
+            s->reason = arena_printf(a, "Init:%zu/%zu", it.index,
+                                     json_size(json_get(spec, "initContainers")));
         return true;
     }
     return false;
@@ -356,7 +389,8 @@ static void summarise_containers(struct arena *a, const struct json *obj, struct
     const char *failed = NULL;
     bool running = false;
     for (size_t i = json_size(statuses); i-- > 0;) {
-        const struct json *status = json_at(statuses, i), *terminated = json_find(status, "state", "terminated");
+        const struct json *status = json_at(statuses, i),
+                          *terminated = json_find(status, "state", "terminated");
         const char *waiting = json_find_str(status, "state", "waiting", "reason");
         count_restarts(status, &s->restarts, &s->last_restart);
         if (!str_empty(waiting)) {
@@ -365,7 +399,8 @@ static void summarise_containers(struct arena *a, const struct json *obj, struct
             s->reason = ended_reason(a, terminated, "");
             if (json_find_int(terminated, 0, "exitCode") != 0)
                 failed = s->reason;
-        } else if (json_find_bool(status, false, "ready") && json_find(status, "state", "running")) {
+        } else if (json_find_bool(status, false, "ready") &&
+                   json_find(status, "state", "running")) {
             running = true;
             s->ready++;
         }
@@ -383,9 +418,14 @@ static void summarise_containers(struct arena *a, const struct json *obj, struct
 static struct summary summarise(struct arena *a, const struct json *obj)
 {
     const struct json *conditions = json_find(obj, "status", "conditions");
-    const char *phase = json_find_str(obj, "status", "phase"), *reason = json_find_str(obj, "status", "reason");
-    struct summary s = { .reason = !str_empty(reason) ? reason : phase ? phase : "" }, sidecars = { 0 };
-    if (str_eq(json_find_str(condition_find(conditions, "PodScheduled"), "reason"), "SchedulingGated"))
+    const char *phase = json_find_str(obj, "status", "phase"),
+               *reason = json_find_str(obj, "status", "reason");
+    struct summary s = { .reason = !str_empty(reason) ? reason
+                                   : phase            ? phase
+                                                      : "" },
+                   sidecars = { 0 };
+    if (str_eq(json_find_str(condition_find(conditions, "PodScheduled"), "reason"),
+               "SchedulingGated"))
         s.reason = "SchedulingGated";
     bool initializing = summarise_init(a, obj, &s, &sidecars);
     if (!initializing || condition_is(conditions, "Initialized", "True")) {
@@ -413,7 +453,8 @@ static struct json *gates_cell(struct arena *a, const struct json *obj)
     const struct json *gates = json_find(obj, "spec", "readinessGates");
     size_t open = 0;
     JSON_FOREACH(it, gates)
-        open += condition_is(json_find(obj, "status", "conditions"), json_find_str(it.value, "conditionType"), "True");
+        open += condition_is(json_find(obj, "status", "conditions"),
+                             json_find_str(it.value, "conditionType"), "True");
     return json_size(gates) ? STRF("%zu/%zu", open, json_size(gates)) : STR("<none>");
 }
 
@@ -425,10 +466,12 @@ static void cells(struct arena *a, const struct json *obj, int64_t now_wall_ns, 
     json_append(cells, STRF("%zu/%zu", s.ready, long_running(spec)));
     json_append(cells, STR(s.reason));
     json_append(cells, s.restarts && s.last_restart
-                           ? STRF("%" PRId64 " (%s ago)", s.restarts, json_string(cell_age(a, s.last_restart, now_wall_ns)))
+                           ? STRF("%" PRId64 " (%s ago)", s.restarts,
+                                  json_string(cell_age(a, s.last_restart, now_wall_ns)))
                            : STRF("%" PRId64, s.restarts));
     json_append(cells, cell_object_age(a, obj, now_wall_ns));
-    json_append(cells, cell_text(a, json_find_str(json_at(json_get(status, "podIPs"), 0), "ip"), "<none>"));
+    json_append(cells, cell_text(a, json_find_str(json_at(json_get(status, "podIPs"), 0), "ip"),
+                                 "<none>"));
     json_append(cells, cell_text(a, json_find_str(spec, "nodeName"), "<none>"));
     json_append(cells, cell_text(a, json_find_str(status, "nominatedNodeName"), "<none>"));
     json_append(cells, gates_cell(a, obj));
@@ -453,7 +496,8 @@ static const struct table_column columns[] = {
     { "IP", "string", "", 1, "Address of the pod." },
     { "Node", "string", "", 1, "Where it runs." },
     { "Nominated Node", "string", "", 1, "Where room is being made for it." },
-    { "Readiness Gates", "string", "", 1, "How many of the extra conditions for readiness are met." },
+    { "Readiness Gates", "string", "", 1,
+      "How many of the extra conditions for readiness are met." },
 };
 
 const struct api_kind kind_pod = {
@@ -466,10 +510,13 @@ const struct api_kind kind_pod = {
     .has_generation = true,
     .deletes_gracefully = true,
     .builtin = true,
-    .strategy = &(const struct api_strategy){ .set_defaults = set_defaults, .prepare = prepare, .validate = validate },
-    .field_selectors = (const char *const[]){ "spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
-                                              "spec.hostNetwork", "status.phase", "status.podIP", "status.podIPs",
-                                              "status.nominatedNodeName", NULL },
+    .strategy = &(const struct api_strategy){ .set_defaults = set_defaults,
+                                              .prepare = prepare,
+                                              .validate = validate },
+    .field_selectors =
+        (const char *const[]){ "spec.nodeName", "spec.restartPolicy", "spec.schedulerName",
+                               "spec.serviceAccountName", "spec.hostNetwork", "status.phase",
+                               "status.podIP", "status.podIPs", "status.nominatedNodeName", NULL },
     .columns = columns,
     .column_count = COUNT_OF(columns),
     .cells = cells,

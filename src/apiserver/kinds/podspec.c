@@ -7,7 +7,7 @@
 #include "kube/selector.h"
 #include "schema/metadata.h"
 
-/* ---- defaults ------------------------------------------------------------------------------------------------------- */
+/* ---- defaults -------------------------------------------------------------------------------- */
 
 static bool any_member(const struct json *v, const char *except)
 {
@@ -22,13 +22,15 @@ static bool is_latest(const char *image)
 {
     const char *at = strchr(image, '@'), *slash = strrchr(image, '/');
     size_t len = at ? (size_t)(at - image) : strlen(image);
-    const char *start = slash && (!at || slash < at) ? slash : image, *colon = memchr(start, ':', len - (size_t)(start - image));
+    const char *start = slash && (!at || slash < at) ? slash : image,
+               *colon = memchr(start, ':', len - (size_t)(start - image));
     if (!colon)
         return !at;
     return len - (size_t)(colon - image) == 7 && memcmp(colon, ":latest", 7) == 0;
 }
 
-static void default_pull_policy(struct arena *a, struct json *holder, const char *image, const char *member)
+static void default_pull_policy(struct arena *a, struct json *holder, const char *image,
+                                const char *member)
 {
     if (str_empty(json_find_str(holder, member)))
         json_set_str(a, holder, member, is_latest(image ? image : "") ? "Always" : "IfNotPresent");
@@ -48,14 +50,16 @@ static void default_volumes(struct arena *a, struct json *volumes)
 /* The service account has an older name that clients still read. */
 static void sync_service_account(struct arena *a, struct json *spec)
 {
-    const char *name = json_find_str(spec, "serviceAccountName"), *old = json_find_str(spec, "serviceAccount");
+    const char *name = json_find_str(spec, "serviceAccountName"),
+               *old = json_find_str(spec, "serviceAccount");
     if (str_empty(name) && !str_empty(old))
         json_set_str(a, spec, "serviceAccountName", old);
     else if (!str_empty(name))
         json_set_str(a, spec, "serviceAccount", name);
 }
 
-static const char *const container_lists[] = { "initContainers", "containers", "ephemeralContainers" };
+static const char *const container_lists[] = { "initContainers", "containers",
+                                               "ephemeralContainers" };
 
 void podspec_default(struct arena *a, struct json *spec)
 {
@@ -101,7 +105,7 @@ void podspec_default_pod(struct arena *a, struct json *spec)
         json_set_bool(a, spec, "enableServiceLinks", true);
 }
 
-/* ---- validation ----------------------------------------------------------------------------------------------------- */
+/* ---- validation ------------------------------------------------------------------------------ */
 
 bool repeats_earlier(const struct json *list, size_t index, const char *member)
 {
@@ -118,39 +122,44 @@ bool repeats_earlier(const struct json *list, size_t index, const char *member)
     return false;
 }
 
-static void check_name(const struct json *spec, const char *member, rule_text *rule, const struct field_path *p,
-                       struct field_errors *errors)
+static void check_name(const struct json *spec, const char *member, rule_text *rule,
+                       const struct field_path *p, struct field_errors *errors)
 {
     const char *value = json_find_str(spec, member);
     if (!str_empty(value))
         check_text(value, rule, FIELD(p, member), errors);
 }
 
-static void check_names(const struct json *spec, const struct field_path *p, struct field_errors *errors)
+static void check_names(const struct json *spec, const struct field_path *p,
+                        struct field_errors *errors)
 {
     const struct json *deadline = json_get(spec, "activeDeadlineSeconds");
     check_name(spec, "serviceAccountName", kube_validate_dns1123_subdomain, p, errors);
     check_name(spec, "nodeName", kube_validate_dns1123_subdomain, p, errors);
     if (deadline && (json_int(deadline, 0) < 1 || json_int(deadline, 0) > INT32_MAX))
-        field_invalid(errors, FIELD(p, "activeDeadlineSeconds"), deadline, "must be between 1 and %d, inclusive", INT32_MAX);
+        field_invalid(errors, FIELD(p, "activeDeadlineSeconds"), deadline,
+                      "must be between 1 and %d, inclusive", INT32_MAX);
     check_name(spec, "hostname", kube_validate_dns1123_label, p, errors);
     check_name(spec, "subdomain", kube_validate_dns1123_label, p, errors);
 }
 
-static void check_host_aliases(const struct json *aliases, const struct field_path *p, struct field_errors *errors)
+static void check_host_aliases(const struct json *aliases, const struct field_path *p,
+                               struct field_errors *errors)
 {
     JSON_FOREACH(it, aliases) {
         const struct field_path *at = FIELD_AT(p, it.index);
         check_ip(json_find_str(it.value, "ip"), FIELD(at, "ip"), errors);
         JSON_FOREACH(name, json_get(it.value, "hostnames"))
-            check_text(json_string(name.value), kube_validate_dns1123_subdomain, FIELD_AT(FIELD(at, "hostnames"), name.index),
-                       errors);
+            check_text(json_string(name.value), kube_validate_dns1123_subdomain,
+                       FIELD_AT(FIELD(at, "hostnames"), name.index), errors);
     }
 }
 
-static void check_dns(const struct json *spec, const struct field_path *p, struct field_errors *errors)
+static void check_dns(const struct json *spec, const struct field_path *p,
+                      struct field_errors *errors)
 {
-    const struct json *config = json_get(spec, "dnsConfig"), *servers = json_get(config, "nameservers");
+    const struct json *config = json_get(spec, "dnsConfig"),
+                      *servers = json_get(config, "nameservers");
     const struct field_path *at = FIELD(p, "dnsConfig");
     if (str_eq(json_find_str(spec, "dnsPolicy"), "None")) {
         if (!config) {
@@ -158,37 +167,46 @@ static void check_dns(const struct json *spec, const struct field_path *p, struc
             return;
         }
         if (json_size(servers) == 0) {
-            field_required(errors, FIELD(at, "nameservers"), "must provide at least one DNS nameserver when `dnsPolicy` is None");
+            field_required(errors, FIELD(at, "nameservers"),
+                           "must provide at least one DNS nameserver when `dnsPolicy` is None");
             return;
         }
     }
     if (json_size(servers) > 3)
-        field_invalid(errors, FIELD(at, "nameservers"), servers, "must not have more than 3 nameservers");
+        field_invalid(errors, FIELD(at, "nameservers"), servers,
+                      "must not have more than 3 nameservers");
     JSON_FOREACH(it, servers)
         check_ip(json_string(it.value), FIELD_AT(FIELD(at, "nameservers"), it.index), errors);
     if (json_size(json_get(config, "searches")) > 32)
-        field_invalid(errors, FIELD(at, "searches"), json_get(config, "searches"), "must not have more than 32 search paths");
+        field_invalid(errors, FIELD(at, "searches"), json_get(config, "searches"),
+                      "must not have more than 32 search paths");
     JSON_FOREACH(it, json_get(config, "options"))
         if (str_empty(json_find_str(it.value, "name")))
             field_required(errors, FIELD_AT(FIELD(at, "options"), it.index), "must not be empty");
 }
 
-static void check_host_network(const struct json *spec, bool is_pod, const struct field_path *p, struct field_errors *errors)
+static void check_host_network(const struct json *spec, bool is_pod, const struct field_path *p,
+                               struct field_errors *errors)
 {
     if (!json_find_bool(spec, false, "hostNetwork"))
         return;
     JSON_FOREACH(it, json_get(spec, "containers")) {
         JSON_FOREACH(port, json_get(it.value, "ports")) {
-            int64_t host = json_find_int(port.value, 0, "hostPort"), own = json_find_int(port.value, 0, "containerPort");
+            int64_t host = json_find_int(port.value, 0, "hostPort"),
+                    own = json_find_int(port.value, 0, "containerPort");
             if ((is_pod || host) && host != own)
                 field_invalid_int(errors,
-                                  FIELD(FIELD_AT(FIELD(FIELD_AT(FIELD(p, "containers"), it.index), "ports"), port.index), "hostPort"),
+                                  FIELD(FIELD_AT(FIELD(FIELD_AT(FIELD(p, "containers"), it.index),
+                                                       "ports"),
+                                                 port.index),
+                                        "hostPort"),
                                   host, "must match `containerPort` when `hostNetwork` is true");
         }
     }
 }
 
-static void check_gates(const struct json *spec, const struct field_path *p, struct field_errors *errors)
+static void check_gates(const struct json *spec, const struct field_path *p,
+                        struct field_errors *errors)
 {
     JSON_FOREACH(it, json_get(spec, "readinessGates"))
         check_text(json_find_str(it.value, "conditionType"), kube_validate_label_key,
@@ -202,7 +220,8 @@ static void check_gates(const struct json *spec, const struct field_path *p, str
     }
 }
 
-static void check_os(const struct json *spec, const struct field_path *p, struct field_errors *errors)
+static void check_os(const struct json *spec, const struct field_path *p,
+                     struct field_errors *errors)
 {
     static const char *const known[] = { "linux", "windows", NULL };
     const struct json *os = json_get(spec, "os");
@@ -210,10 +229,12 @@ static void check_os(const struct json *spec, const struct field_path *p, struct
         check_enum(json_find_str(os, "name"), known, FIELD(FIELD(p, "os"), "name"), errors);
 }
 
-void podspec_validate(const struct json *spec, bool is_pod, const struct field_path *p, struct field_errors *errors)
+void podspec_validate(const struct json *spec, bool is_pod, const struct field_path *p,
+                      struct field_errors *errors)
 {
     static const char *const restarts[] = { "Always", "OnFailure", "Never", NULL };
-    static const char *const dns[] = { "ClusterFirstWithHostNet", "ClusterFirst", "Default", "None", NULL };
+    static const char *const dns[] = { "ClusterFirstWithHostNet", "ClusterFirst", "Default", "None",
+                                       NULL };
     static const char *const preemption[] = { "PreemptLowerPriority", "Never", NULL };
     podspec_validate_volumes(json_get(spec, "volumes"), FIELD(p, "volumes"), errors);
     podspec_validate_containers(spec, p, errors);
@@ -231,30 +252,37 @@ void podspec_validate(const struct json *spec, bool is_pod, const struct field_p
     check_name(spec, "priorityClassName", kube_validate_dns1123_subdomain, p, errors);
     check_name(spec, "runtimeClassName", kube_validate_dns1123_subdomain, p, errors);
     if (json_get(spec, "preemptionPolicy"))
-        check_enum(json_find_str(spec, "preemptionPolicy"), preemption, FIELD(p, "preemptionPolicy"), errors);
+        check_enum(json_find_str(spec, "preemptionPolicy"), preemption,
+                   FIELD(p, "preemptionPolicy"), errors);
     check_os(spec, p, errors);
 }
 
-void podspec_validate_template(const struct json *template, const struct field_path *p, struct field_errors *errors)
+void podspec_validate_template(const struct json *template, const struct field_path *p,
+                               struct field_errors *errors)
 {
     const struct json *meta = json_get(template, "metadata"), *spec = json_get(template, "spec");
     metadata_validate_labels(json_get(meta, "labels"), FIELD(p, "labels"), errors);
     metadata_validate_annotations(json_get(meta, "annotations"), FIELD(p, "annotations"), errors);
     podspec_validate(spec, false, FIELD(p, "spec"), errors);
     if (json_size(json_get(spec, "ephemeralContainers")) > 0)
-        field_forbidden(errors, FIELD(FIELD(p, "spec"), "ephemeralContainers"), "ephemeral containers not allowed in pod template");
+        field_forbidden(errors, FIELD(FIELD(p, "spec"), "ephemeralContainers"),
+                        "ephemeral containers not allowed in pod template");
 }
 
-/* ---- warnings --------------------------------------------------------------------------------------------------------- */
+/* ---- warnings -------------------------------------------------------------------------------- */
 
-static void warn_env(const struct json *container, const struct field_path *p, struct json *warnings, struct arena *a)
+static void warn_env(const struct json *container, const struct field_path *p,
+                     struct json *warnings, struct arena *a)
 {
     const struct json *env = json_get(container, "env");
     JSON_FOREACH(it, env)
         if (repeats_earlier(env, it.index, "name"))
-            json_append(warnings, json_new_stringf(a, "%s: hides previous definition of %s, which may be dropped when using apply",
-                                                   field_path_text(a, FIELD_AT(FIELD(p, "env"), it.index)),
-                                                   field_value_text(a, json_get(it.value, "name"))));
+            json_append(
+                warnings,
+                json_new_stringf(
+                    a, "%s: hides previous definition of %s, which may be dropped when using apply",
+                    field_path_text(a, FIELD_AT(FIELD(p, "env"), it.index)),
+                    field_value_text(a, json_get(it.value, "name"))));
 }
 
 static bool same_port(const struct json *x, const struct json *y)
@@ -263,7 +291,8 @@ static bool same_port(const struct json *x, const struct json *y)
            json_equal(json_get(x, "protocol"), json_get(y, "protocol"));
 }
 
-static void warn_ports(const struct json *container, const struct field_path *p, struct json *warnings, struct arena *a)
+static void warn_ports(const struct json *container, const struct field_path *p,
+                       struct json *warnings, struct arena *a)
 {
     const struct json *ports = json_get(container, "ports");
     JSON_FOREACH(it, ports) {
@@ -273,15 +302,17 @@ static void warn_ports(const struct json *container, const struct field_path *p,
             if (!same_port(before.value, it.value))
                 continue;
             const struct field_path *list = FIELD(p, "ports");
-            json_append(warnings, json_new_stringf(a, "%s: duplicate port definition with %s",
-                                                   field_path_text(a, FIELD_AT(list, it.index)),
-                                                   field_path_text(a, FIELD_AT(list, before.index))));
+            json_append(warnings,
+                        json_new_stringf(a, "%s: duplicate port definition with %s",
+                                         field_path_text(a, FIELD_AT(list, it.index)),
+                                         field_path_text(a, FIELD_AT(list, before.index))));
             break;
         }
     }
 }
 
-void podspec_warn(const struct json *spec, const struct field_path *p, struct json *warnings, struct arena *a)
+void podspec_warn(const struct json *spec, const struct field_path *p, struct json *warnings,
+                  struct arena *a)
 {
     for (size_t i = 0; i < COUNT_OF(container_lists); i++) {
         JSON_FOREACH(it, json_get(spec, container_lists[i])) {

@@ -10,7 +10,7 @@
 /* What the containers of a spec share. */
 struct scope {
     const struct json *spec;
-    const struct map *volumes;     /* by name: those without faults */
+    const struct map *volumes; /* by name: those without faults */
     const char *restart_policy;
     int64_t grace;
     bool host_users;
@@ -18,15 +18,17 @@ struct scope {
 
 static char present;
 
-/* ---- ports ------------------------------------------------------------------------------------------------------------ */
+/* ---- ports ----------------------------------------------------------------------------------- */
 
-static void check_ports(const struct json *ports, const struct field_path *p, struct field_errors *errors)
+static void check_ports(const struct json *ports, const struct field_path *p,
+                        struct field_errors *errors)
 {
     AUTO_MAP names = map_new(NULL);
     JSON_FOREACH(it, ports) {
         const struct field_path *at = FIELD_AT(p, it.index);
         const char *name = json_find_str(it.value, "name");
-        const struct json *port = json_get(it.value, "containerPort"), *host = json_get(it.value, "hostPort");
+        const struct json *port = json_get(it.value, "containerPort"),
+                          *host = json_get(it.value, "hostPort");
         if (!str_empty(name)) {
             size_t before = errors->count;
             check_text(name, rule_port_name, FIELD(at, "name"), errors);
@@ -45,35 +47,43 @@ static void check_ports(const struct json *ports, const struct field_path *p, st
 }
 
 /* Two containers cannot have the same port of the host. */
-static void check_host_ports(const struct json *container, size_t index, struct map *taken, const struct field_path *p,
-                             struct field_errors *errors)
+static void check_host_ports(const struct json *container, size_t index, struct map *taken,
+                             const struct field_path *p, struct field_errors *errors)
 {
     JSON_FOREACH(it, json_get(container, "ports")) {
         int64_t port = json_find_int(it.value, 0, "hostPort");
-        const char *protocol = json_find_str(it.value, "protocol"), *ip = json_find_str(it.value, "hostIP");
+        const char *protocol = json_find_str(it.value, "protocol"),
+                   *ip = json_find_str(it.value, "hostIP");
         if (port == 0)
             continue;
-        const char *text = arena_printf(errors->arena, "%s/%s/%" PRId64, protocol ? protocol : "", ip ? ip : "", port);
+        const char *text = arena_printf(errors->arena, "%s/%s/%" PRId64, protocol ? protocol : "",
+                                        ip ? ip : "", port);
         if (map_has(taken, text))
-            field_duplicate_str(errors, FIELD(FIELD_AT(FIELD(FIELD_AT(p, index), "ports"), it.index), "hostPort"), text);
+            field_duplicate_str(errors,
+                                FIELD(FIELD_AT(FIELD(FIELD_AT(p, index), "ports"), it.index),
+                                      "hostPort"),
+                                text);
         map_set(taken, text, &present);
     }
 }
 
-/* ---- mounts ----------------------------------------------------------------------------------------------------------- */
+/* ---- mounts ---------------------------------------------------------------------------------- */
 
-static void check_propagation(const struct json *mount, const struct json *container, const struct field_path *p,
-                              struct field_errors *errors)
+static void check_propagation(const struct json *mount, const struct json *container,
+                              const struct field_path *p, struct field_errors *errors)
 {
     static const char *const known[] = { "Bidirectional", "HostToContainer", "None", NULL };
     static const char *const read_only[] = { "Disabled", "Enabled", "IfPossible", NULL };
-    const char *propagation = json_find_str(mount, "mountPropagation"), *recursive = json_find_str(mount, "recursiveReadOnly");
+    const char *propagation = json_find_str(mount, "mountPropagation"),
+               *recursive = json_find_str(mount, "recursiveReadOnly");
     if (propagation) {
         if (!is_one_of(propagation, known))
             field_not_supported_str(errors, FIELD(p, "mountPropagation"), propagation, known);
-        if (STREQ(propagation, "Bidirectional") && !json_find_bool(container, false, "securityContext", "privileged"))
-            field_forbidden(errors, FIELD(p, "mountPropagation"),
-                            "Bidirectional mount propagation is available only to privileged containers");
+        if (STREQ(propagation, "Bidirectional") &&
+            !json_find_bool(container, false, "securityContext", "privileged"))
+            field_forbidden(
+                errors, FIELD(p, "mountPropagation"),
+                "Bidirectional mount propagation is available only to privileged containers");
     }
     if (!recursive || STREQ(recursive, "Disabled"))
         return;
@@ -85,7 +95,8 @@ static void check_propagation(const struct json *mount, const struct json *conta
     if (!json_find_bool(mount, false, "readOnly"))
         field_forbidden(errors, at, "may only be specified when readOnly is true");
     if (propagation && !STREQ(propagation, "None"))
-        field_forbidden(errors, at, "may only be specified when mountPropagation is None or not specified");
+        field_forbidden(errors, at,
+                        "may only be specified when mountPropagation is None or not specified");
 }
 
 static const struct json *find_by(const struct json *list, const char *member, const char *value)
@@ -96,15 +107,17 @@ static const struct json *find_by(const struct json *list, const char *member, c
     return NULL;
 }
 
-static void check_mounts(const struct json *container, const struct scope *s, const struct field_path *p,
-                         struct field_errors *errors)
+static void check_mounts(const struct json *container, const struct scope *s,
+                         const struct field_path *p, struct field_errors *errors)
 {
     AUTO_MAP paths = map_new(NULL);
     const struct json *devices = json_get(container, "volumeDevices");
     JSON_FOREACH(it, json_get(container, "volumeMounts")) {
         const struct field_path *at = FIELD_AT(p, it.index);
-        const char *name = json_find_str(it.value, "name"), *path = json_find_str(it.value, "mountPath");
-        const char *sub = json_find_str(it.value, "subPath"), *expression = json_find_str(it.value, "subPathExpr");
+        const char *name = json_find_str(it.value, "name"),
+                   *path = json_find_str(it.value, "mountPath");
+        const char *sub = json_find_str(it.value, "subPath"),
+                   *expression = json_find_str(it.value, "subPathExpr");
         if (str_empty(name))
             field_required(errors, FIELD(at, "name"), NO_DETAIL);
         if (!map_has(s->volumes, name ? name : ""))
@@ -115,28 +128,32 @@ static void check_mounts(const struct json *container, const struct scope *s, co
             field_invalid_str(errors, FIELD(at, "mountPath"), path, "must be unique");
         map_set(paths, path ? path : "", &present);
         if (name && find_by(devices, "name", name))
-            field_invalid_str(errors, FIELD(at, "name"), name, "must not already exist in volumeDevices");
+            field_invalid_str(errors, FIELD(at, "name"), name,
+                              "must not already exist in volumeDevices");
         if (path && find_by(devices, "devicePath", path))
-            field_invalid_str(errors, FIELD(at, "mountPath"), path, "must not already exist as a path in volumeDevices");
+            field_invalid_str(errors, FIELD(at, "mountPath"), path,
+                              "must not already exist as a path in volumeDevices");
         /* the API server leaves the index out of the paths below */
         if (!str_empty(sub))
             podspec_validate_relative_path(sub, FIELD(p, "subPath"), errors);
         if (!str_empty(expression)) {
             if (!str_empty(sub))
-                field_invalid_str(errors, FIELD(at, "subPathExpr"), expression, "subPathExpr and subPath are mutually exclusive");
+                field_invalid_str(errors, FIELD(at, "subPathExpr"), expression,
+                                  "subPathExpr and subPath are mutually exclusive");
             podspec_validate_relative_path(expression, FIELD(p, "subPathExpr"), errors);
         }
         check_propagation(it.value, container, p, errors);
     }
 }
 
-static void check_devices(const struct json *container, const struct scope *s, const struct field_path *p,
-                          struct field_errors *errors)
+static void check_devices(const struct json *container, const struct scope *s,
+                          const struct field_path *p, struct field_errors *errors)
 {
     const struct json *devices = json_get(container, "volumeDevices");
     JSON_FOREACH(it, devices) {
         const struct field_path *at = FIELD_AT(p, it.index);
-        const char *name = json_find_str(it.value, "name"), *path = json_find_str(it.value, "devicePath");
+        const char *name = json_find_str(it.value, "name"),
+                   *path = json_find_str(it.value, "devicePath");
         const struct json *volume = map_get(s->volumes, name ? name : "");
         if (str_empty(name))
             field_required(errors, FIELD(at, "name"), NO_DETAIL);
@@ -145,8 +162,9 @@ static void check_devices(const struct json *container, const struct scope *s, c
         if (!volume)
             field_not_found_str(errors, FIELD(at, "name"), name);
         else if (!json_get(volume, "persistentVolumeClaim") && !json_get(volume, "ephemeral"))
-            field_invalid_str(errors, FIELD(at, "name"), name,
-                              "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode");
+            field_invalid_str(
+                errors, FIELD(at, "name"), name,
+                "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode");
         if (str_empty(path))
             field_required(errors, FIELD(at, "devicePath"), NO_DETAIL);
         else if (repeats_earlier(devices, it.index, "devicePath"))
@@ -154,10 +172,10 @@ static void check_devices(const struct json *container, const struct scope *s, c
     }
 }
 
-/* ---- one container ------------------------------------------------------------------------------------------------------ */
+/* ---- one container --------------------------------------------------------------------------- */
 
-static void check_resize(const struct json *container, const struct scope *s, const struct field_path *p,
-                         struct field_errors *errors)
+static void check_resize(const struct json *container, const struct scope *s,
+                         const struct field_path *p, struct field_errors *errors)
 {
     static const char *const resources[] = { "cpu", "memory", NULL };
     static const char *const policies[] = { "NotRequired", "RestartContainer", NULL };
@@ -165,16 +183,18 @@ static void check_resize(const struct json *container, const struct scope *s, co
     JSON_FOREACH(it, list) {
         const char *policy = json_find_str(it.value, "restartPolicy");
         if (repeats_earlier(list, it.index, "resourceName"))
-            field_duplicate_str(errors, FIELD_AT(p, it.index), json_find_str(it.value, "resourceName"));
+            field_duplicate_str(errors, FIELD_AT(p, it.index),
+                                json_find_str(it.value, "resourceName"));
         check_enum(json_find_str(it.value, "resourceName"), resources, p, errors);
         check_enum(policy, policies, p, errors);
         if (str_eq(s->restart_policy, "Never") && !str_eq(policy, "NotRequired"))
-            field_invalid_str(errors, p, policy, "must be 'NotRequired' when `restartPolicy` is 'Never'");
+            field_invalid_str(errors, p, policy,
+                              "must be 'NotRequired' when `restartPolicy` is 'Never'");
     }
 }
 
-static void check_common(const struct json *container, const struct scope *s, const struct field_path *p,
-                         struct field_errors *errors)
+static void check_common(const struct json *container, const struct scope *s,
+                         const struct field_path *p, struct field_errors *errors)
 {
     static const char *const messages[] = { "File", "FallbackToLogsOnError", NULL };
     static const char *const pulls[] = { "Always", "IfNotPresent", "Never", NULL };
@@ -185,53 +205,64 @@ static void check_common(const struct json *container, const struct scope *s, co
         check_text(name, kube_validate_dns1123_label, FIELD(p, "name"), errors);
     if (str_empty(json_find_str(container, "image")))
         field_required(errors, FIELD(p, "image"), NO_DETAIL);
-    check_enum(json_find_str(container, "terminationMessagePolicy"), messages, FIELD(p, "terminationMessagePolicy"), errors);
+    check_enum(json_find_str(container, "terminationMessagePolicy"), messages,
+               FIELD(p, "terminationMessagePolicy"), errors);
     check_ports(json_get(container, "ports"), FIELD(p, "ports"), errors);
     podspec_validate_env(container, p, errors);
     check_mounts(container, s, FIELD(p, "volumeMounts"), errors);
     check_devices(container, s, FIELD(p, "volumeDevices"), errors);
-    check_enum(json_find_str(container, "imagePullPolicy"), pulls, FIELD(p, "imagePullPolicy"), errors);
-    podspec_validate_resources(json_get(container, "resources"), json_get(s->spec, "resourceClaims"), FIELD(p, "resources"), errors);
+    check_enum(json_find_str(container, "imagePullPolicy"), pulls, FIELD(p, "imagePullPolicy"),
+               errors);
+    podspec_validate_resources(json_get(container, "resources"),
+                               json_get(s->spec, "resourceClaims"), FIELD(p, "resources"), errors);
     check_resize(container, s, FIELD(p, "resizePolicy"), errors);
-    podspec_validate_container_security(json_get(container, "securityContext"), s->host_users, FIELD(p, "securityContext"), errors);
+    podspec_validate_container_security(json_get(container, "securityContext"), s->host_users,
+                                        FIELD(p, "securityContext"), errors);
 }
 
-static void check_success_is_one(const struct json *probe, const struct field_path *p, struct field_errors *errors)
+static void check_success_is_one(const struct json *probe, const struct field_path *p,
+                                 struct field_errors *errors)
 {
     int64_t threshold = json_find_int(probe, 1, "successThreshold");
     if (probe && threshold != 1)
         field_invalid_int(errors, FIELD(p, "successThreshold"), threshold, "must be 1");
 }
 
-static void check_probes(const struct json *container, const struct scope *s, const struct field_path *p,
-                         struct field_errors *errors)
+static void check_probes(const struct json *container, const struct scope *s,
+                         const struct field_path *p, struct field_errors *errors)
 {
-    const struct json *live = json_get(container, "livenessProbe"), *ready = json_get(container, "readinessProbe");
+    const struct json *live = json_get(container, "livenessProbe"),
+                      *ready = json_get(container, "readinessProbe");
     const struct json *start = json_get(container, "startupProbe");
-    podspec_validate_lifecycle(json_get(container, "lifecycle"), s->grace, FIELD(p, "lifecycle"), errors);
+    podspec_validate_lifecycle(json_get(container, "lifecycle"), s->grace, FIELD(p, "lifecycle"),
+                               errors);
     podspec_validate_probe(live, s->grace, FIELD(p, "livenessProbe"), errors);
     check_success_is_one(live, FIELD(p, "livenessProbe"), errors);
     podspec_validate_probe(ready, s->grace, FIELD(p, "readinessProbe"), errors);
     if (json_get(ready, "terminationGracePeriodSeconds"))
         field_invalid(errors, FIELD(FIELD(p, "readinessProbe"), "terminationGracePeriodSeconds"),
-                      json_get(ready, "terminationGracePeriodSeconds"), "must not be set for readinessProbes");
+                      json_get(ready, "terminationGracePeriodSeconds"),
+                      "must not be set for readinessProbes");
     podspec_validate_probe(start, s->grace, FIELD(p, "startupProbe"), errors);
     check_success_is_one(start, FIELD(p, "startupProbe"), errors);
 }
 
-static void check_restart_policy(const struct json *container, const struct field_path *p, struct field_errors *errors)
+static void check_restart_policy(const struct json *container, const struct field_path *p,
+                                 struct field_errors *errors)
 {
     static const char *const known[] = { "Always", "Never", "OnFailure", NULL };
     const char *policy = json_find_str(container, "restartPolicy");
     if (!policy && json_size(json_get(container, "restartPolicyRules")) > 0)
-        field_required(errors, FIELD(p, "restartPolicy"), "must specify restartPolicy when restart rules are used");
+        field_required(errors, FIELD(p, "restartPolicy"),
+                       "must specify restartPolicy when restart rules are used");
     else if (policy && !is_one_of(policy, known))
         field_not_supported_str(errors, FIELD(p, "restartPolicy"), policy, known);
 }
 
-/* ---- lists ---------------------------------------------------------------------------------------------------------------- */
+/* ---- lists ----------------------------------------------------------------------------------- */
 
-static void check_regular(const struct scope *s, struct map *names, const struct field_path *p, struct field_errors *errors)
+static void check_regular(const struct scope *s, struct map *names, const struct field_path *p,
+                          struct field_errors *errors)
 {
     const struct json *containers = json_get(s->spec, "containers");
     if (json_size(containers) == 0) {
@@ -253,9 +284,11 @@ static void check_regular(const struct scope *s, struct map *names, const struct
         check_host_ports(it.value, it.index, taken, p, errors);
 }
 
-static void check_init(const struct scope *s, struct map *names, const struct field_path *p, struct field_errors *errors)
+static void check_init(const struct scope *s, struct map *names, const struct field_path *p,
+                       struct field_errors *errors)
 {
-    static const char *const not_for_init[] = { "lifecycle", "livenessProbe", "readinessProbe", "startupProbe" };
+    static const char *const not_for_init[] = { "lifecycle", "livenessProbe", "readinessProbe",
+                                                "startupProbe" };
     JSON_FOREACH(it, json_get(s->spec, "initContainers")) {
         const struct field_path *at = FIELD_AT(p, it.index);
         const char *name = json_find_str(it.value, "name");
@@ -278,7 +311,8 @@ static void check_init(const struct scope *s, struct map *names, const struct fi
     }
 }
 
-void podspec_validate_containers(const struct json *spec, const struct field_path *p, struct field_errors *errors)
+void podspec_validate_containers(const struct json *spec, const struct field_path *p,
+                                 struct field_errors *errors)
 {
     /* a volume with a fault counts as absent: its mounts are reported as well */
     AUTO_MAP volumes = map_new(NULL);

@@ -6,14 +6,22 @@
 #include "kube/quantity.h"
 #include "kube/selector.h"
 
-static const char *const env_fields[] = { "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName",
-                                          "spec.serviceAccountName", "status.hostIP", "status.hostIPs", "status.podIP",
-                                          "status.podIPs", NULL };
+static const char *const env_fields[] = { "metadata.name",
+                                          "metadata.namespace",
+                                          "metadata.uid",
+                                          "spec.nodeName",
+                                          "spec.serviceAccountName",
+                                          "status.hostIP",
+                                          "status.hostIPs",
+                                          "status.podIP",
+                                          "status.podIPs",
+                                          NULL };
 
-/* ---- fields of the pod ---------------------------------------------------------------------------------------------------- */
+/* ---- fields of the pod ----------------------------------------------------------------------- */
 
 /* "metadata.labels['key']" → its parts. */
-static bool split_subscript(struct arena *a, const char *text, const char **ret_path, const char **ret_key)
+static bool split_subscript(struct arena *a, const char *text, const char **ret_path,
+                            const char **ret_key)
 {
     const char *open = strstr(text, "['"), *close = open ? strstr(open, "']") : NULL;
     if (!close || close[2] || open == text)
@@ -26,17 +34,20 @@ static bool split_subscript(struct arena *a, const char *text, const char **ret_
 /* Fields that the conversion of the field path knows. */
 static bool is_known_label(const char *path)
 {
-    static const char *const known[] = { "metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace",
-                                         "metadata.uid", "spec.nodeName", "spec.restartPolicy", "spec.serviceAccountName",
-                                         "spec.schedulerName", "status.phase", "status.hostIP", "status.hostIPs", "status.podIP",
-                                         "status.podIPs", "spec.host", NULL };
+    static const char *const known[] = {
+        "metadata.annotations", "metadata.labels", "metadata.name",      "metadata.namespace",
+        "metadata.uid",         "spec.nodeName",   "spec.restartPolicy", "spec.serviceAccountName",
+        "spec.schedulerName",   "status.phase",    "status.hostIP",      "status.hostIPs",
+        "status.podIP",         "status.podIPs",   "spec.host",          NULL
+    };
     return is_one_of(path, known);
 }
 
-void podspec_validate_field_ref(const struct json *ref, const char *const *known, const struct field_path *p,
-                                struct field_errors *errors)
+void podspec_validate_field_ref(const struct json *ref, const char *const *known,
+                                const struct field_path *p, struct field_errors *errors)
 {
-    const char *text = json_find_str(ref, "fieldPath"), *version = json_find_str(ref, "apiVersion"), *path, *key;
+    const char *text = json_find_str(ref, "fieldPath"), *version = json_find_str(ref, "apiVersion"),
+               *path, *key;
     if (str_empty(version)) {
         field_required(errors, FIELD(p, "apiVersion"), NO_DETAIL);
         return;
@@ -46,43 +57,60 @@ void podspec_validate_field_ref(const struct json *ref, const char *const *known
         return;
     }
     if (!STREQ(version, "v1")) {
-        field_invalid_str(errors, FIELD(p, "fieldPath"), text, "error converting fieldPath: unsupported pod version: %s", version);
+        field_invalid_str(errors, FIELD(p, "fieldPath"), text,
+                          "error converting fieldPath: unsupported pod version: %s", version);
         return;
     }
     if (split_subscript(errors->arena, text, &path, &key)) {
         if (!STREQ(path, "metadata.annotations") && !STREQ(path, "metadata.labels"))
-            field_invalid_str(errors, FIELD(p, "fieldPath"), text, "error converting fieldPath: field label does not support subscript");
+            field_invalid_str(errors, FIELD(p, "fieldPath"), text,
+                              "error converting fieldPath: field label does not support subscript");
         else
-            check_text(STREQ(path, "metadata.labels") ? key : str_lower(errors->arena, key), kube_validate_label_key, p, errors);
+            check_text(STREQ(path, "metadata.labels") ? key : str_lower(errors->arena, key),
+                       kube_validate_label_key, p, errors);
         return;
     }
     if (!is_known_label(text))
-        field_invalid_str(errors, FIELD(p, "fieldPath"), text, "error converting fieldPath: field label not supported: %s", text);
+        field_invalid_str(errors, FIELD(p, "fieldPath"), text,
+                          "error converting fieldPath: field label not supported: %s", text);
     else if (!is_one_of(text, known))
         field_not_supported_str(errors, FIELD(p, "fieldPath"), text, known);
 }
 
-/* ---- resources of a container ------------------------------------------------------------------------------------------------ */
+/* ---- resources of a container ---------------------------------------------------------------- */
 
-static void check_divisor(const char *resource, const char *divisor, const struct field_path *p, struct field_errors *errors)
+static void check_divisor(const char *resource, const char *divisor, const struct field_path *p,
+                          struct field_errors *errors)
 {
     static const char *const cpu[] = { "1m", "1", NULL };
-    static const char *const bytes[] = { "1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei", NULL };
+    static const char *const bytes[] = { "1",   "1k",  "1M",  "1G",  "1T",  "1P",  "1E",
+                                         "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei", NULL };
     static const char many[] = "1, 1k, 1M, 1G, 1T, 1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei";
     if (!divisor || quantity_compare(divisor, "0") == 0)
         return;
     if (str_has_suffix(resource, ".cpu") && !is_one_of(divisor, cpu))
-        field_invalid_str(errors, p, resource, "only divisor's values 1m and 1 are supported with the cpu resource");
+        field_invalid_str(errors, p, resource,
+                          "only divisor's values 1m and 1 are supported with the cpu resource");
     else if (str_has_suffix(resource, ".memory") && !is_one_of(divisor, bytes))
-        field_invalid_str(errors, p, resource, "only divisor's values %s are supported with the memory resource", many);
+        field_invalid_str(errors, p, resource,
+                          "only divisor's values %s are supported with the memory resource", many);
     else if (str_has_suffix(resource, ".ephemeral-storage") && !is_one_of(divisor, bytes))
-        field_invalid_str(errors, p, resource, "only divisor's values %s are supported with the local ephemeral storage resource", many);
+        field_invalid_str(
+            errors, p, resource,
+            "only divisor's values %s are supported with the local ephemeral storage resource",
+            many);
 }
 
-void podspec_validate_resource_ref(const struct json *ref, bool in_volume, const struct field_path *p, struct field_errors *errors)
+void podspec_validate_resource_ref(const struct json *ref, bool in_volume,
+                                   const struct field_path *p, struct field_errors *errors)
 {
-    static const char *const known[] = { "limits.cpu", "limits.ephemeral-storage", "limits.memory", "requests.cpu",
-                                         "requests.ephemeral-storage", "requests.memory", NULL };
+    static const char *const known[] = { "limits.cpu",
+                                         "limits.ephemeral-storage",
+                                         "limits.memory",
+                                         "requests.cpu",
+                                         "requests.ephemeral-storage",
+                                         "requests.memory",
+                                         NULL };
     const char *resource = json_find_str(ref, "resource");
     if (in_volume && str_empty(json_find_str(ref, "containerName")))
         field_required(errors, FIELD(p, "containerName"), NO_DETAIL);
@@ -95,21 +123,25 @@ void podspec_validate_resource_ref(const struct json *ref, bool in_volume, const
         check_divisor(resource, json_find_str(ref, "divisor"), FIELD(p, "divisor"), errors);
 }
 
-/* ---- variables --------------------------------------------------------------------------------------------------------------- */
+/* ---- variables ------------------------------------------------------------------------------- */
 
-static void check_key_ref(const struct json *ref, const struct field_path *p, struct field_errors *errors)
+static void check_key_ref(const struct json *ref, const struct field_path *p,
+                          struct field_errors *errors)
 {
     const char *key = json_find_str(ref, "key");
-    check_text(json_find_str(ref, "name"), kube_validate_dns1123_subdomain, FIELD(p, "name"), errors);
+    check_text(json_find_str(ref, "name"), kube_validate_dns1123_subdomain, FIELD(p, "name"),
+               errors);
     if (str_empty(key))
         field_required(errors, FIELD(p, "key"), NO_DETAIL);
     else
         check_text(key, rule_config_key, FIELD(p, "key"), errors);
 }
 
-static void check_file_ref(const struct json *ref, const struct field_path *p, struct field_errors *errors)
+static void check_file_ref(const struct json *ref, const struct field_path *p,
+                           struct field_errors *errors)
 {
-    const char *key = json_find_str(ref, "key"), *volume = json_find_str(ref, "volumeName"), *path = json_find_str(ref, "path");
+    const char *key = json_find_str(ref, "key"), *volume = json_find_str(ref, "volumeName"),
+               *path = json_find_str(ref, "path");
     if (str_empty(key))
         field_required(errors, FIELD(p, "key"), NO_DETAIL);
     else
@@ -124,13 +156,16 @@ static void check_file_ref(const struct json *ref, const struct field_path *p, s
         podspec_validate_no_backsteps(path, FIELD(p, "path"), errors);
 }
 
-static void check_value_from(const struct json *variable, const struct field_path *p, struct field_errors *errors)
+static void check_value_from(const struct json *variable, const struct field_path *p,
+                             struct field_errors *errors)
 {
     const struct json *from = json_get(variable, "valueFrom");
     if (!json_is_object(from))
         return;
-    const struct json *field = json_get(from, "fieldRef"), *resource = json_get(from, "resourceFieldRef");
-    const struct json *config_map = json_get(from, "configMapKeyRef"), *secret = json_get(from, "secretKeyRef");
+    const struct json *field = json_get(from, "fieldRef"),
+                      *resource = json_get(from, "resourceFieldRef");
+    const struct json *config_map = json_get(from, "configMapKeyRef"),
+                      *secret = json_get(from, "secretKeyRef");
     const struct json *file = json_get(from, "fileKeyRef");
     if (field)
         podspec_validate_field_ref(field, env_fields, FIELD(p, "fieldRef"), errors);
@@ -142,17 +177,20 @@ static void check_value_from(const struct json *variable, const struct field_pat
         check_key_ref(secret, FIELD(p, "secretKeyRef"), errors);
     if (file)
         check_file_ref(file, FIELD(p, "fileKeyRef"), errors);
-    int sources = (field != NULL) + (resource != NULL) + (config_map != NULL) + (secret != NULL) + (file != NULL);
+    int sources = (field != NULL) + (resource != NULL) + (config_map != NULL) + (secret != NULL) +
+                  (file != NULL);
     if (sources == 0)
-        field_invalid_str(errors, p, "",
-                          "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`");
+        field_invalid_str(
+            errors, p, "",
+            "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`");
     else if (!str_empty(json_find_str(variable, "value")))
         field_invalid_str(errors, p, "", "may not be specified when `value` is not empty");
     else if (sources > 1)
         field_invalid_str(errors, p, "", "may not have more than one field specified at a time");
 }
 
-static void check_env_from(const struct json *container, const struct field_path *p, struct field_errors *errors)
+static void check_env_from(const struct json *container, const struct field_path *p,
+                           struct field_errors *errors)
 {
     static const char *const sources[] = { "configMapRef", "secretRef" };
     JSON_FOREACH(it, json_get(container, "envFrom")) {
@@ -170,16 +208,19 @@ static void check_env_from(const struct json *container, const struct field_path
             if (str_empty(name))
                 field_required(errors, FIELD(FIELD(at, sources[i]), "name"), NO_DETAIL);
             else
-                check_text(name, kube_validate_dns1123_subdomain, FIELD(FIELD(at, sources[i]), "name"), errors);
+                check_text(name, kube_validate_dns1123_subdomain,
+                           FIELD(FIELD(at, sources[i]), "name"), errors);
         }
         if (count == 0)
             field_invalid_str(errors, p, "", "must specify one of: `configMapRef` or `secretRef`");
         else if (count > 1)
-            field_invalid_str(errors, p, "", "may not have more than one field specified at a time");
+            field_invalid_str(errors, p, "",
+                              "may not have more than one field specified at a time");
     }
 }
 
-void podspec_validate_env(const struct json *container, const struct field_path *p, struct field_errors *errors)
+void podspec_validate_env(const struct json *container, const struct field_path *p,
+                          struct field_errors *errors)
 {
     JSON_FOREACH(it, json_get(container, "env")) {
         const struct field_path *at = FIELD_AT(FIELD(p, "env"), it.index);

@@ -16,7 +16,8 @@ static bool may_overcommit(const char *name)
     return is_native(name) && !str_has_prefix(name, "hugepages-");
 }
 
-static void check_resource_name(const char *name, const struct field_path *p, struct field_errors *errors)
+static void check_resource_name(const char *name, const struct field_path *p,
+                                struct field_errors *errors)
 {
     size_t before = errors->count;
     check_text(name, kube_validate_label_key, p, errors);
@@ -35,19 +36,23 @@ static void check_resource_name(const char *name, const struct field_path *p, st
     }
 }
 
-static void check_against_limit(const char *name, const char *request, const char *limit, const struct field_path *limits,
-                                const struct field_path *requests, struct field_errors *errors)
+static void check_against_limit(const char *name, const char *request, const char *limit,
+                                const struct field_path *limits, const struct field_path *requests,
+                                struct field_errors *errors)
 {
     int order = limit ? quantity_compare(request, limit) : 0;
     if (!limit && !may_overcommit(name))
         field_required(errors, limits, "Limit must be set for non overcommitable resources");
     else if (order != 0 && !may_overcommit(name))
-        field_invalid_str(errors, requests, request, "must be equal to %s limit of %s", name, limit);
+        field_invalid_str(errors, requests, request, "must be equal to %s limit of %s", name,
+                          limit);
     else if (order > 0)
-        field_invalid_str(errors, requests, request, "must be less than or equal to %s limit of %s", name, limit);
+        field_invalid_str(errors, requests, request, "must be less than or equal to %s limit of %s",
+                          name, limit);
 }
 
-static void check_claims(const struct json *own, const struct json *claims, const struct field_path *p, struct field_errors *errors)
+static void check_claims(const struct json *own, const struct json *claims,
+                         const struct field_path *p, struct field_errors *errors)
 {
     JSON_FOREACH(it, own) {
         const char *name = json_find_str(it.value, "name");
@@ -61,26 +66,32 @@ static void check_claims(const struct json *own, const struct json *claims, cons
         if (str_empty(name))
             field_required(errors, FIELD_AT(p, it.index), NO_DETAIL);
         else if (!found)
-            field_errors_add(errors, "FieldValueNotFound", field_path_text(errors->arena, FIELD_AT(p, it.index)),
-                             "Not found: %s: must be one of the names in pod.spec.resourceClaims%s%s",
-                             field_quote(errors->arena, name, strlen(name)), names.len ? ": " : " which is empty", buf_str(&names));
+            field_errors_add(
+                errors, "FieldValueNotFound", field_path_text(errors->arena, FIELD_AT(p, it.index)),
+                "Not found: %s: must be one of the names in pod.spec.resourceClaims%s%s",
+                field_quote(errors->arena, name, strlen(name)),
+                names.len ? ": " : " which is empty", buf_str(&names));
     }
 }
 
-void podspec_validate_resources(const struct json *resources, const struct json *claims, const struct field_path *p,
-                                struct field_errors *errors)
+void podspec_validate_resources(const struct json *resources, const struct json *claims,
+                                const struct field_path *p, struct field_errors *errors)
 {
-    const struct json *limits = json_get(resources, "limits"), *requests = json_get(resources, "requests");
+    const struct json *limits = json_get(resources, "limits"),
+                      *requests = json_get(resources, "requests");
     const struct field_path *limit_path = FIELD(p, "limits"), *request_path = FIELD(p, "requests");
     bool compute = false, huge = false;
     JSON_FOREACH(it, limits) {
         check_resource_name(it.key, FIELD_KEY(limit_path, it.key), errors);
-        check_resource_quantity(it.key, json_string(it.value), FIELD_KEY(limit_path, it.key), errors);
+        check_resource_quantity(it.key, json_string(it.value), FIELD_KEY(limit_path, it.key),
+                                errors);
     }
     JSON_FOREACH(it, requests) {
         check_resource_name(it.key, FIELD_KEY(request_path, it.key), errors);
-        check_resource_quantity(it.key, json_string(it.value), FIELD_KEY(request_path, it.key), errors);
-        check_against_limit(it.key, json_string(it.value), json_find_str(limits, it.key), limit_path, request_path, errors);
+        check_resource_quantity(it.key, json_string(it.value), FIELD_KEY(request_path, it.key),
+                                errors);
+        check_against_limit(it.key, json_string(it.value), json_find_str(limits, it.key),
+                            limit_path, request_path, errors);
     }
     const struct json *const both[] = { limits, requests };
     for (size_t i = 0; i < COUNT_OF(both); i++) {

@@ -7,45 +7,55 @@
 #include "kube/selector.h"
 #include "schema/metadata.h"
 
-/* ---- nodes ------------------------------------------------------------------------------------------------------------------ */
+/* ---- nodes ----------------------------------------------------------------------------------- */
 
-static void check_node_requirement(const struct json *r, const struct field_path *p, struct field_errors *errors)
+static void check_node_requirement(const struct json *r, const struct field_path *p,
+                                   struct field_errors *errors)
 {
-    const char *operator = json_find_str(r, "operator");
+    const char *operator= json_find_str(r, "operator");
     const struct json *values = json_get(r, "values");
     if (str_eq(operator, "In") || str_eq(operator, "NotIn")) {
         if (json_size(values) == 0)
-            field_required(errors, FIELD(p, "values"), "must be specified when `operator` is 'In' or 'NotIn'");
+            field_required(errors, FIELD(p, "values"),
+                           "must be specified when `operator` is 'In' or 'NotIn'");
     } else if (str_eq(operator, "Exists") || str_eq(operator, "DoesNotExist")) {
         if (json_size(values) > 0)
-            field_forbidden(errors, FIELD(p, "values"), "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+            field_forbidden(errors, FIELD(p, "values"),
+                            "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
     } else if (str_eq(operator, "Gt") || str_eq(operator, "Lt")) {
         if (json_size(values) != 1)
-            field_required(errors, FIELD(p, "values"), "must be specified single value when `operator` is 'Lt' or 'Gt'");
+            field_required(errors, FIELD(p, "values"),
+                           "must be specified single value when `operator` is 'Lt' or 'Gt'");
     } else {
         field_invalid_str(errors, FIELD(p, "operator"), operator, "not a valid selector operator");
     }
     check_text(json_find_str(r, "key"), kube_validate_label_key, FIELD(p, "key"), errors);
     JSON_FOREACH(it, values)
-        check_text(json_string(it.value), kube_validate_label_value, FIELD_AT(FIELD(p, "values"), it.index), errors);
+        check_text(json_string(it.value), kube_validate_label_value,
+                   FIELD_AT(FIELD(p, "values"), it.index), errors);
 }
 
-static void check_node_field(const struct json *r, const struct field_path *p, struct field_errors *errors)
+static void check_node_field(const struct json *r, const struct field_path *p,
+                             struct field_errors *errors)
 {
-    const char *operator = json_find_str(r, "operator"), *key = json_find_str(r, "key");
+    const char *operator= json_find_str(r, "operator"), *key = json_find_str(r, "key");
     const struct json *values = json_get(r, "values");
     if (!str_eq(operator, "In") && !str_eq(operator, "NotIn"))
         field_invalid_str(errors, FIELD(p, "operator"), operator, "not a valid selector operator");
     else if (json_size(values) != 1)
-        field_required(errors, FIELD(p, "values"), "must be only one value when `operator` is 'In' or 'NotIn' for node field selector");
+        field_required(
+            errors, FIELD(p, "values"),
+            "must be only one value when `operator` is 'In' or 'NotIn' for node field selector");
     if (!str_eq(key, "metadata.name"))
         field_invalid_str(errors, FIELD(p, "key"), key, "not a valid field selector key");
     else
         JSON_FOREACH(it, values)
-            check_text(json_string(it.value), kube_validate_dns1123_subdomain, FIELD_AT(FIELD(p, "values"), it.index), errors);
+            check_text(json_string(it.value), kube_validate_dns1123_subdomain,
+                       FIELD_AT(FIELD(p, "values"), it.index), errors);
 }
 
-static void check_node_term(const struct json *term, const struct field_path *p, struct field_errors *errors)
+static void check_node_term(const struct json *term, const struct field_path *p,
+                            struct field_errors *errors)
 {
     JSON_FOREACH(it, json_get(term, "matchExpressions"))
         check_node_requirement(it.value, FIELD_AT(FIELD(p, "matchExpressions"), it.index), errors);
@@ -53,7 +63,8 @@ static void check_node_term(const struct json *term, const struct field_path *p,
         check_node_field(it.value, FIELD_AT(FIELD(p, "matchFields"), it.index), errors);
 }
 
-static void check_weight(const struct json *weighted, const struct field_path *p, struct field_errors *errors)
+static void check_weight(const struct json *weighted, const struct field_path *p,
+                         struct field_errors *errors)
 {
     int64_t weight = json_find_int(weighted, 0, "weight");
     if (weight < 1 || weight > 100)
@@ -63,9 +74,11 @@ static void check_weight(const struct json *weighted, const struct field_path *p
 #define REQUIRED "requiredDuringSchedulingIgnoredDuringExecution"
 #define PREFERRED "preferredDuringSchedulingIgnoredDuringExecution"
 
-static void check_node_affinity(const struct json *affinity, const struct field_path *p, struct field_errors *errors)
+static void check_node_affinity(const struct json *affinity, const struct field_path *p,
+                                struct field_errors *errors)
 {
-    const struct json *required = json_get(affinity, REQUIRED), *terms = json_get(required, "nodeSelectorTerms");
+    const struct json *required = json_get(affinity, REQUIRED),
+                      *terms = json_get(required, "nodeSelectorTerms");
     const struct field_path *at = FIELD(FIELD(p, REQUIRED), "nodeSelectorTerms");
     if (required && json_size(terms) == 0)
         field_required(errors, at, "must have at least one node selector term");
@@ -78,21 +91,25 @@ static void check_node_affinity(const struct json *affinity, const struct field_
     }
 }
 
-/* ---- pods ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- pods ------------------------------------------------------------------------------------ */
 
-static void check_pod_term(const struct json *term, const struct field_path *p, struct field_errors *errors)
+static void check_pod_term(const struct json *term, const struct field_path *p,
+                           struct field_errors *errors)
 {
     const char *key = json_find_str(term, "topologyKey");
     metadata_validate_selector(json_get(term, "labelSelector"), FIELD(p, "labelSelector"), errors);
-    metadata_validate_selector(json_get(term, "namespaceSelector"), FIELD(p, "namespaceSelector"), errors);
+    metadata_validate_selector(json_get(term, "namespaceSelector"), FIELD(p, "namespaceSelector"),
+                               errors);
     JSON_FOREACH(it, json_get(term, "namespaces"))
-        check_text(json_string(it.value), kube_validate_dns1123_label, FIELD(p, "namespace"), errors);
+        check_text(json_string(it.value), kube_validate_dns1123_label, FIELD(p, "namespace"),
+                   errors);
     if (str_empty(key))
         field_required(errors, FIELD(p, "topologyKey"), "can not be empty");
     check_text(key, kube_validate_label_key, FIELD(p, "topologyKey"), errors);
 }
 
-static void check_pod_affinity(const struct json *affinity, const struct field_path *p, struct field_errors *errors)
+static void check_pod_affinity(const struct json *affinity, const struct field_path *p,
+                               struct field_errors *errors)
 {
     JSON_FOREACH(it, json_get(affinity, REQUIRED))
         check_pod_term(it.value, FIELD_AT(FIELD(p, REQUIRED), it.index), errors);
@@ -103,23 +120,28 @@ static void check_pod_affinity(const struct json *affinity, const struct field_p
     }
 }
 
-/* ---- spreading ------------------------------------------------------------------------------------------------------------------- */
+/* ---- spreading ------------------------------------------------------------------------------- */
 
-static void check_spread_repeats(const struct json *constraints, size_t index, const struct json *one, const struct field_path *p,
+static void check_spread_repeats(const struct json *constraints, size_t index,
+                                 const struct json *one, const struct field_path *p,
                                  struct field_errors *errors)
 {
     JSON_FOREACH(it, constraints) {
-        if (it.index <= index || !same_value(json_get(it.value, "topologyKey"), json_get(one, "topologyKey")) ||
-            !same_value(json_get(it.value, "whenUnsatisfiable"), json_get(one, "whenUnsatisfiable")))
+        if (it.index <= index ||
+            !same_value(json_get(it.value, "topologyKey"), json_get(one, "topologyKey")) ||
+            !same_value(json_get(it.value, "whenUnsatisfiable"),
+                        json_get(one, "whenUnsatisfiable")))
             continue;
         field_duplicate_str(errors, FIELD(p, "{topologyKey, whenUnsatisfiable}"),
-                            arena_printf(errors->arena, "{%s, %s}", json_find_str(one, "topologyKey"),
+                            arena_printf(errors->arena, "{%s, %s}",
+                                         json_find_str(one, "topologyKey"),
                                          json_find_str(one, "whenUnsatisfiable")));
         return;
     }
 }
 
-static void check_spread(const struct json *constraints, const struct field_path *path, struct field_errors *errors)
+static void check_spread(const struct json *constraints, const struct field_path *path,
+                         struct field_errors *errors)
 {
     static const char *const actions[] = { "DoNotSchedule", "ScheduleAnyway", NULL };
     static const char *const policies[] = { "Honor", "Ignore", NULL };
@@ -140,47 +162,57 @@ static void check_spread(const struct json *constraints, const struct field_path
             field_invalid(errors, FIELD(p, "minDomains"), domains, "must be greater than zero");
         if (domains && !str_eq(action, "DoNotSchedule"))
             field_invalid(errors, FIELD(p, "minDomains"), domains,
-                          "can only use minDomains if whenUnsatisfiable=DoNotSchedule, not %s", action ? action : "");
+                          "can only use minDomains if whenUnsatisfiable=DoNotSchedule, not %s",
+                          action ? action : "");
         for (size_t i = 0; i < COUNT_OF(with_policy); i++) {
             const char *policy = json_find_str(it.value, with_policy[i]);
             if (policy && !is_one_of(policy, policies))
                 field_not_supported_str(errors, FIELD(p, with_policy[i]), policy, policies);
         }
-        metadata_validate_selector(json_get(it.value, "labelSelector"), FIELD(p, "labelSelector"), errors);
+        metadata_validate_selector(json_get(it.value, "labelSelector"), FIELD(p, "labelSelector"),
+                                   errors);
     }
 }
 
-void podspec_validate_scheduling(const struct json *spec, const struct field_path *p, struct field_errors *errors)
+void podspec_validate_scheduling(const struct json *spec, const struct field_path *p,
+                                 struct field_errors *errors)
 {
     const struct json *affinity = json_get(spec, "affinity");
     const struct field_path *at = FIELD(p, "affinity");
     check_node_affinity(json_get(affinity, "nodeAffinity"), FIELD(at, "nodeAffinity"), errors);
     check_pod_affinity(json_get(affinity, "podAffinity"), FIELD(at, "podAffinity"), errors);
     check_pod_affinity(json_get(affinity, "podAntiAffinity"), FIELD(at, "podAntiAffinity"), errors);
-    check_spread(json_get(spec, "topologySpreadConstraints"), FIELD(p, "topologySpreadConstraints"), errors);
+    check_spread(json_get(spec, "topologySpreadConstraints"), FIELD(p, "topologySpreadConstraints"),
+                 errors);
 }
 
-/* ---- tolerations --------------------------------------------------------------------------------------------------------------------- */
+/* ---- tolerations ----------------------------------------------------------------------------- */
 
-void podspec_validate_tolerations(const struct json *tolerations, const struct field_path *path, struct field_errors *errors)
+void podspec_validate_tolerations(const struct json *tolerations, const struct field_path *path,
+                                  struct field_errors *errors)
 {
     static const char *const effects[] = { "NoSchedule", "PreferNoSchedule", "NoExecute", NULL };
     static const char *const operators[] = { "Equal", "Exists", NULL };
     JSON_FOREACH(it, tolerations) {
         const struct field_path *p = FIELD_AT(path, it.index);
-        const char *key = json_find_str(it.value, "key"), *operator = json_find_str(it.value, "operator");
-        const char *value = json_find_str(it.value, "value"), *effect = json_find_str(it.value, "effect");
+        const char *key = json_find_str(it.value, "key"),
+                   *operator= json_find_str(it.value, "operator");
+        const char *value = json_find_str(it.value, "value"),
+                   *effect = json_find_str(it.value, "effect");
         if (!str_empty(key))
             check_text(key, kube_validate_label_key, FIELD(p, "key"), errors);
         else if (!str_eq(operator, "Exists"))
-            field_invalid_str(errors, FIELD(p, "operator"), operator,
-                              "operator must be Exists when `key` is empty, which means \"match all values and all keys\"");
+            field_invalid_str(
+                errors, FIELD(p, "operator"), operator,
+                "operator must be Exists when `key` is empty, which means \"match all values and all keys\"");
         if (json_get(it.value, "tolerationSeconds") && !str_eq(effect, "NoExecute"))
-            field_invalid_str(errors, FIELD(p, "effect"), effect, "effect must be 'NoExecute' when `tolerationSeconds` is set");
+            field_invalid_str(errors, FIELD(p, "effect"), effect,
+                              "effect must be 'NoExecute' when `tolerationSeconds` is set");
         CLEANUP(error_cleanup) struct error *err = NULL;
         if (str_eq(operator, "Exists")) {
             if (!str_empty(value))
-                field_invalid_str(errors, FIELD(p, "operator"), value, "value must be empty when `operator` is 'Exists'");
+                field_invalid_str(errors, FIELD(p, "operator"), value,
+                                  "value must be empty when `operator` is 'Exists'");
         } else if (!str_empty(operator) && !STREQ(operator, "Equal")) {
             field_not_supported_str(errors, FIELD(p, "operator"), operator, operators);
         } else if (kube_validate_label_value(value ? value : "", &err) < 0) {

@@ -1,5 +1,5 @@
-/* Volumes. Sources that a single machine cannot offer are accepted as the API server accepts them; whoever runs the pod says
- * that it cannot. */
+/* Volumes. Sources that a single machine cannot offer are accepted as the API server accepts them;
+ * whoever runs the pod says that it cannot. */
 #include <string.h>
 
 #include "apiserver/kinds/podspec.h"
@@ -9,12 +9,14 @@
 
 static char present;
 
-static const char *const volume_fields[] = { "metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace",
-                                             "metadata.uid", NULL };
+static const char *const volume_fields[] = { "metadata.annotations", "metadata.labels",
+                                             "metadata.name",        "metadata.namespace",
+                                             "metadata.uid",         NULL };
 
-/* ---- paths and modes ------------------------------------------------------------------------------------------------------ */
+/* ---- paths and modes ------------------------------------------------------------------------- */
 
-void podspec_validate_no_backsteps(const char *path, const struct field_path *p, struct field_errors *errors)
+void podspec_validate_no_backsteps(const char *path, const struct field_path *p,
+                                   struct field_errors *errors)
 {
     for (const char *part = path; part; part = strchr(part, '/') ? strchr(part, '/') + 1 : NULL) {
         if (part[0] == '.' && part[1] == '.' && (!part[2] || part[2] == '/')) {
@@ -24,14 +26,16 @@ void podspec_validate_no_backsteps(const char *path, const struct field_path *p,
     }
 }
 
-void podspec_validate_relative_path(const char *path, const struct field_path *p, struct field_errors *errors)
+void podspec_validate_relative_path(const char *path, const struct field_path *p,
+                                    struct field_errors *errors)
 {
     if (*path == '/')
         field_invalid_str(errors, p, path, "must be a relative path");
     podspec_validate_no_backsteps(path, p, errors);
 }
 
-static void check_file_path(const struct json *file, const struct field_path *p, struct field_errors *errors)
+static void check_file_path(const struct json *file, const struct field_path *p,
+                            struct field_errors *errors)
 {
     const char *path = json_find_str(file, "path");
     if (str_empty(path)) {
@@ -43,16 +47,19 @@ static void check_file_path(const struct json *file, const struct field_path *p,
         field_invalid_str(errors, FIELD(p, "path"), path, "must not start with '..'");
 }
 
-static void check_mode(const struct json *holder, const char *member, const struct field_path *p, struct field_errors *errors)
+static void check_mode(const struct json *holder, const char *member, const struct field_path *p,
+                       struct field_errors *errors)
 {
     const struct json *mode = json_get(holder, member);
     if (mode && (json_int(mode, 0) < 0 || json_int(mode, 0) > 0777))
-        field_invalid(errors, FIELD(p, member), mode, "must be a number between 0 and 0777 (octal), both inclusive");
+        field_invalid(errors, FIELD(p, member), mode,
+                      "must be a number between 0 and 0777 (octal), both inclusive");
 }
 
-/* ---- parts of sources -------------------------------------------------------------------------------------------------------- */
+/* ---- parts of sources ------------------------------------------------------------------------ */
 
-static void check_items(const struct json *source, const struct field_path *p, struct field_errors *errors)
+static void check_items(const struct json *source, const struct field_path *p,
+                        struct field_errors *errors)
 {
     JSON_FOREACH(it, json_get(source, "items")) {
         const struct field_path *at = FIELD_AT(FIELD(p, "items"), it.index);
@@ -63,20 +70,24 @@ static void check_items(const struct json *source, const struct field_path *p, s
     }
 }
 
-static void check_required(const struct json *source, const char *member, const struct field_path *p, struct field_errors *errors)
+static void check_required(const struct json *source, const char *member,
+                           const struct field_path *p, struct field_errors *errors)
 {
     if (str_empty(json_find_str(source, member)))
         field_required(errors, FIELD(p, member), NO_DETAIL);
 }
 
-static void check_downward_file(const struct json *file, const struct field_path *p, struct field_errors *errors)
+static void check_downward_file(const struct json *file, const struct field_path *p,
+                                struct field_errors *errors)
 {
-    const struct json *field = json_get(file, "fieldRef"), *resource = json_get(file, "resourceFieldRef");
+    const struct json *field = json_get(file, "fieldRef"),
+                      *resource = json_get(file, "resourceFieldRef");
     check_file_path(file, p, errors);
     if (field) {
         podspec_validate_field_ref(field, volume_fields, FIELD(p, "fieldRef"), errors);
         if (resource)
-            field_invalid_str(errors, p, "resource", "fieldRef and resourceFieldRef can not be specified simultaneously");
+            field_invalid_str(errors, p, "resource",
+                              "fieldRef and resourceFieldRef can not be specified simultaneously");
     } else if (resource) {
         podspec_validate_resource_ref(resource, true, FIELD(p, "resourceFieldRef"), errors);
     } else {
@@ -85,12 +96,15 @@ static void check_downward_file(const struct json *file, const struct field_path
     check_mode(file, "mode", p, errors);
 }
 
-/* ---- sources ----------------------------------------------------------------------------------------------------------------- */
+/* ---- sources --------------------------------------------------------------------------------- */
 
-static void check_host_path(const struct json *source, const struct field_path *p, struct field_errors *errors)
+static void check_host_path(const struct json *source, const struct field_path *p,
+                            struct field_errors *errors)
 {
-    static const char *const types[] = { "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File",
-                                         "FileOrCreate", "Socket", NULL };
+    static const char *const types[] = {
+        "",     "BlockDevice",  "CharDevice", "Directory", "DirectoryOrCreate",
+        "File", "FileOrCreate", "Socket",     NULL
+    };
     const char *path = json_find_str(source, "path"), *type = json_find_str(source, "type");
     if (str_empty(path)) {
         field_required(errors, FIELD(p, "path"), NO_DETAIL);
@@ -101,39 +115,46 @@ static void check_host_path(const struct json *source, const struct field_path *
         field_not_supported_str(errors, FIELD(p, "type"), type, types);
 }
 
-static void check_secret(const struct json *source, const struct field_path *p, struct field_errors *errors)
+static void check_secret(const struct json *source, const struct field_path *p,
+                         struct field_errors *errors)
 {
     check_required(source, "secretName", p, errors);
     check_mode(source, "defaultMode", p, errors);
     check_items(source, p, errors);
 }
 
-static void check_config_map(const struct json *source, const struct field_path *p, struct field_errors *errors)
+static void check_config_map(const struct json *source, const struct field_path *p,
+                             struct field_errors *errors)
 {
     check_required(source, "name", p, errors);
     check_mode(source, "defaultMode", p, errors);
     check_items(source, p, errors);
 }
 
-static void check_claim(const struct json *source, const struct field_path *p, struct field_errors *errors)
+static void check_claim(const struct json *source, const struct field_path *p,
+                        struct field_errors *errors)
 {
     check_required(source, "claimName", p, errors);
 }
 
-static void check_downward(const struct json *source, const struct field_path *p, struct field_errors *errors)
+static void check_downward(const struct json *source, const struct field_path *p,
+                           struct field_errors *errors)
 {
     check_mode(source, "defaultMode", p, errors);
     JSON_FOREACH(it, json_get(source, "items"))
         check_downward_file(it.value, p, errors);
 }
 
-static void check_empty_dir(const struct json *source, const struct field_path *p, struct field_errors *errors)
+static void check_empty_dir(const struct json *source, const struct field_path *p,
+                            struct field_errors *errors)
 {
     if (quantity_is_negative(json_find_str(source, "sizeLimit")))
-        field_forbidden(errors, FIELD(p, "sizeLimit"), "SizeLimit field must be a valid resource quantity");
+        field_forbidden(errors, FIELD(p, "sizeLimit"),
+                        "SizeLimit field must be a valid resource quantity");
 }
 
-static void check_nfs(const struct json *source, const struct field_path *p, struct field_errors *errors)
+static void check_nfs(const struct json *source, const struct field_path *p,
+                      struct field_errors *errors)
 {
     const char *path = json_find_str(source, "path");
     check_required(source, "server", p, errors);
@@ -142,8 +163,8 @@ static void check_nfs(const struct json *source, const struct field_path *p, str
         field_invalid_str(errors, FIELD(p, "path"), path, "must be an absolute path");
 }
 
-static void check_conflict(struct map *paths, const char *path, const char *shown, const struct field_path *p,
-                           struct field_errors *errors)
+static void check_conflict(struct map *paths, const char *path, const char *shown,
+                           const struct field_path *p, struct field_errors *errors)
 {
     if (str_empty(path))
         return;
@@ -152,18 +173,21 @@ static void check_conflict(struct map *paths, const char *path, const char *show
     map_set(paths, path, &present);
 }
 
-static void check_token(const struct json *token, const struct field_path *p, const struct field_path *volume,
-                        struct field_errors *errors)
+static void check_token(const struct json *token, const struct field_path *p,
+                        const struct field_path *volume, struct field_errors *errors)
 {
     const struct json *expiry = json_get(token, "expirationSeconds");
     if (json_int(expiry, 3600) < 600)
-        field_invalid(errors, FIELD(p, "expirationSeconds"), expiry, "may not specify a duration less than 10 minutes");
+        field_invalid(errors, FIELD(p, "expirationSeconds"), expiry,
+                      "may not specify a duration less than 10 minutes");
     if (json_int(expiry, 3600) > INT64_C(1) << 32)
-        field_invalid(errors, FIELD(p, "expirationSeconds"), expiry, "may not specify a duration larger than 2^32 seconds");
+        field_invalid(errors, FIELD(p, "expirationSeconds"), expiry,
+                      "may not specify a duration larger than 2^32 seconds");
     check_file_path(token, volume, errors);
 }
 
-static void check_projected(const struct json *source, const struct field_path *p, struct field_errors *errors)
+static void check_projected(const struct json *source, const struct field_path *p,
+                            struct field_errors *errors)
 {
     static const char *const named[] = { "secret", "configMap" };
     AUTO_MAP paths = map_new(NULL);
@@ -177,14 +201,17 @@ static void check_projected(const struct json *source, const struct field_path *
             check_required(part, "name", FIELD(at, named[i]), errors);
             check_items(part, FIELD(at, named[i]), errors);
             JSON_FOREACH(item, json_get(part, "items"))
-                check_conflict(paths, json_find_str(item.value, "path"), json_find_str(part, "name"), p, errors);
+                check_conflict(paths, json_find_str(item.value, "path"),
+                               json_find_str(part, "name"), p, errors);
         }
         JSON_FOREACH(file, json_find(it.value, "downwardAPI", "items")) {
             check_downward_file(file.value, FIELD(at, "downwardAPI"), errors);
-            check_conflict(paths, json_find_str(file.value, "path"), json_find_str(file.value, "path"), p, errors);
+            check_conflict(paths, json_find_str(file.value, "path"),
+                           json_find_str(file.value, "path"), p, errors);
         }
         if (json_get(it.value, "serviceAccountToken"))
-            check_token(json_get(it.value, "serviceAccountToken"), FIELD(at, "serviceAccountToken"), p, errors);
+            check_token(json_get(it.value, "serviceAccountToken"), FIELD(at, "serviceAccountToken"),
+                        p, errors);
         if (json_size(it.value) > 1)
             field_forbidden(errors, at, "may not specify more than 1 volume type");
     }
@@ -193,7 +220,8 @@ static void check_projected(const struct json *source, const struct field_path *
 /* In the order in which the API server looks. NULL: nothing is checked. */
 static const struct {
     const char *name;
-    void (*check)(const struct json *source, const struct field_path *p, struct field_errors *errors);
+    void (*check)(const struct json *source, const struct field_path *p,
+                  struct field_errors *errors);
 } sources[] = {
     { "emptyDir", check_empty_dir },
     { "hostPath", check_host_path },
@@ -227,7 +255,8 @@ static const struct {
     { "image", NULL },
 };
 
-static void check_source(const struct json *volume, const struct field_path *p, struct field_errors *errors)
+static void check_source(const struct json *volume, const struct field_path *p,
+                         struct field_errors *errors)
 {
     bool found = false;
     for (size_t i = 0; i < COUNT_OF(sources); i++) {
@@ -235,7 +264,8 @@ static void check_source(const struct json *volume, const struct field_path *p, 
         if (!source)
             continue;
         if (found)
-            field_forbidden(errors, FIELD(p, sources[i].name), "may not specify more than 1 volume type");
+            field_forbidden(errors, FIELD(p, sources[i].name),
+                            "may not specify more than 1 volume type");
         else if (sources[i].check)
             sources[i].check(source, FIELD(p, sources[i].name), errors);
         found = true;
@@ -244,7 +274,8 @@ static void check_source(const struct json *volume, const struct field_path *p, 
         field_required(errors, p, "must specify a volume type");
 }
 
-void podspec_validate_volumes(const struct json *volumes, const struct field_path *p, struct field_errors *errors)
+void podspec_validate_volumes(const struct json *volumes, const struct field_path *p,
+                              struct field_errors *errors)
 {
     AUTO_MAP names = map_new(NULL);
     JSON_FOREACH(it, volumes) {

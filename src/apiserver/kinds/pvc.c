@@ -3,17 +3,19 @@
 
 #include "apiserver/kinds/kinds.h"
 #include "base/str.h"
-#include "json/build.h"
 #include "kube/meta.h"
 #include "kube/quantity.h"
 #include "kube/selector.h"
 #include "schema/metadata.h"
+#include "json/build.h"
 
-/* ---- validation ------------------------------------------------------------------------------------------------------------ */
+/* ---- validation ------------------------------------------------------------------------------ */
 
-static void check_access_modes(const struct json *modes, const struct field_path *p, struct field_errors *errors)
+static void check_access_modes(const struct json *modes, const struct field_path *p,
+                               struct field_errors *errors)
 {
-    static const char *const known[] = { "ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod", NULL };
+    static const char *const known[] = { "ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce",
+                                         "ReadWriteOncePod", NULL };
     bool once_pod = false, other = false;
     JSON_FOREACH(it, modes) {
         const char *mode = json_string(it.value);
@@ -28,7 +30,8 @@ static void check_access_modes(const struct json *modes, const struct field_path
         field_forbidden(errors, p, "may not use ReadWriteOncePod with other access modes");
 }
 
-static void check_storage(const struct json *spec, const struct field_path *path, struct field_errors *errors)
+static void check_storage(const struct json *spec, const struct field_path *path,
+                          struct field_errors *errors)
 {
     const char *storage = json_find_str(spec, "resources", "requests", "storage");
     const struct field_path *p = FIELD_KEY(FIELD(path, "resources"), "storage");
@@ -38,7 +41,8 @@ static void check_storage(const struct json *spec, const struct field_path *path
         field_invalid_str(errors, p, storage, "must be greater than zero");
 }
 
-static void check_source(const struct json *source, const struct field_path *p, struct field_errors *errors)
+static void check_source(const struct json *source, const struct field_path *p,
+                         struct field_errors *errors)
 {
     const char *kind = json_find_str(source, "kind"), *group = json_find_str(source, "apiGroup");
     if (str_empty(json_find_str(source, "name")))
@@ -46,17 +50,20 @@ static void check_source(const struct json *source, const struct field_path *p, 
     if (str_empty(kind))
         field_required(errors, FIELD(p, "kind"), NO_DETAIL);
     if (str_empty(group) && !str_eq(kind, "PersistentVolumeClaim"))
-        field_invalid_str(errors, p, kind, "must be 'PersistentVolumeClaim' when referencing the default apiGroup");
+        field_invalid_str(errors, p, kind,
+                          "must be 'PersistentVolumeClaim' when referencing the default apiGroup");
     if (!str_empty(group))
         check_text(group, kube_validate_dns1123_subdomain, FIELD(p, "apiGroup"), errors);
 }
 
-void pvc_validate_spec(const struct json *spec, const struct field_path *p, struct field_errors *errors)
+void pvc_validate_spec(const struct json *spec, const struct field_path *p,
+                       struct field_errors *errors)
 {
     static const char *const modes[] = { "Block", "Filesystem", NULL };
     static const char *const sources[] = { "dataSource", "dataSourceRef" };
     const struct json *access = json_get(spec, "accessModes");
-    const char *class = json_find_str(spec, "storageClassName"), *mode = json_find_str(spec, "volumeMode");
+    const char *class = json_find_str(spec, "storageClassName"),
+               *mode = json_find_str(spec, "volumeMode");
     if (json_size(access) == 0)
         field_required(errors, FIELD(p, "accessModes"), "at least 1 access mode is required");
     metadata_validate_selector(json_get(spec, "selector"), FIELD(p, "selector"), errors);
@@ -83,33 +90,42 @@ static struct json *with_old_parts(struct arena *a, const struct json *obj, cons
     if (str_eq(json_find_str(obj, "status", "phase"), "Bound")) {
         struct json *requests = json_find(munged, "resources", "requests");
         if (requests)
-            json_set(a, requests, "storage", json_clone(a, json_find(was, "resources", "requests", "storage")));
-        json_set(a, munged, "volumeAttributesClassName", json_clone(a, json_get(was, "volumeAttributesClassName")));
+            json_set(a, requests, "storage",
+                     json_clone(a, json_find(was, "resources", "requests", "storage")));
+        json_set(a, munged, "volumeAttributesClassName",
+                 json_clone(a, json_get(was, "volumeAttributesClassName")));
     }
     return munged;
 }
 
-static void check_update(const struct json *obj, const struct json *old, struct field_errors *errors)
+static void check_update(const struct json *obj, const struct json *old,
+                         struct field_errors *errors)
 {
-    const struct json *munged = with_old_parts(errors->arena, obj, old), *was = json_get(old, "spec");
+    const struct json *munged = with_old_parts(errors->arena, obj, old),
+                      *was = json_get(old, "spec");
     if (!json_equal(munged, was)) {
         AUTO_BUF changes = BUF_INIT(64 * KIB);
         json_describe_diff(was, munged, 20, &changes);
-        field_forbidden(errors, FIELD(NULL, "spec"),
-                        "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound "
-                        "claims\n%s",
-                        buf_str(&changes));
+        field_forbidden(
+            errors, FIELD(NULL, "spec"),
+            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound "
+            "claims\n%s",
+            buf_str(&changes));
     }
     const char *before = json_find_str(was, "resources", "requests", "storage"),
                *now = json_find_str(obj, "spec", "resources", "requests", "storage"),
                *has = json_find_str(old, "status", "capacity", "storage");
-    const struct field_path *p = FIELD(FIELD(FIELD(FIELD(NULL, "spec"), "resources"), "requests"), "storage");
-    if (before && now && quantity_compare(now, before) < 0 && quantity_compare(now, has ? has : "0") <= 0)
+    const struct field_path *p =
+        FIELD(FIELD(FIELD(FIELD(NULL, "spec"), "resources"), "requests"), "storage");
+    if (before && now && quantity_compare(now, before) < 0 &&
+        quantity_compare(now, has ? has : "0") <= 0)
         field_forbidden(errors, p, "field can not be less than status.capacity");
-    check_immutable(json_find(obj, "spec", "volumeMode"), json_get(was, "volumeMode"), FIELD(NULL, "volumeMode"), errors);
+    check_immutable(json_find(obj, "spec", "volumeMode"), json_get(was, "volumeMode"),
+                    FIELD(NULL, "volumeMode"), errors);
 }
 
-static void validate(struct strategy_context *x, const struct json *obj, struct field_errors *errors)
+static void validate(struct strategy_context *x, const struct json *obj,
+                     struct field_errors *errors)
 {
     if (STREQ(x->subresource, "status"))
         return;
@@ -125,14 +141,17 @@ static void prepare(struct strategy_context *x, struct json *obj)
         json_set(a, obj, "status", OBJ("phase", STR("Pending")));
 }
 
-/* ---- table -------------------------------------------------------------------------------------------------------------------- */
+/* ---- table ----------------------------------------------------------------------------------- */
 
 static struct json *access_cell(struct arena *a, const struct json *modes)
 {
     static const struct {
         const char *mode;
         const char *text;
-    } names[] = { { "ReadWriteOnce", "RWO" }, { "ReadOnlyMany", "ROX" }, { "ReadWriteMany", "RWX" }, { "ReadWriteOncePod", "RWOP" } };
+    } names[] = { { "ReadWriteOnce", "RWO" },
+                  { "ReadOnlyMany", "ROX" },
+                  { "ReadWriteMany", "RWX" },
+                  { "ReadWriteOncePod", "RWOP" } };
     AUTO_BUF out = BUF_INIT(256);
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         bool found = false;
@@ -150,9 +169,11 @@ static void cells(struct arena *a, const struct json *obj, int64_t now_wall_ns, 
     const char *volume = json_find_str(spec, "volumeName");
     bool bound = !str_empty(volume);
     json_append(cells, STR(meta_name(obj)));
-    json_append(cells, meta_deleting(obj) ? STR("Terminating") : cell_text(a, json_find_str(status, "phase"), ""));
+    json_append(cells, meta_deleting(obj) ? STR("Terminating")
+                                          : cell_text(a, json_find_str(status, "phase"), ""));
     json_append(cells, cell_text(a, volume, ""));
-    json_append(cells, bound ? cell_text(a, json_find_str(status, "capacity", "storage"), "0") : STR(""));
+    json_append(cells,
+                bound ? cell_text(a, json_find_str(status, "capacity", "storage"), "0") : STR(""));
     json_append(cells, bound ? access_cell(a, json_get(status, "accessModes")) : STR(""));
     json_append(cells, cell_text(a, json_find_str(spec, "storageClassName"), ""));
     json_append(cells, cell_text(a, json_find_str(spec, "volumeAttributesClassName"), "<unset>"));

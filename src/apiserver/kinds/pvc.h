@@ -3,4 +3,5 @@
 #include "apiserver/kinds/rules.h"
 
 /* The spec of a PersistentVolumeClaim, also inside of claim templates. */
-void pvc_validate_spec(const struct json *spec, const struct field_path *p, struct field_errors *errors);
+void pvc_validate_spec(const struct json *spec, const struct field_path *p,
+                       struct field_errors *errors);

@@ -11,7 +11,7 @@
 #include "kube/selector.h"
 #include "schema/metadata.h"
 
-/* ---- texts -------------------------------------------------------------------------------------------------------- */
+/* ---- texts ----------------------------------------------------------------------------------- */
 
 #define PROBLEMS_MAX (4 * KIB)
 
@@ -49,8 +49,10 @@ int rule_config_key(const char *key, struct error **err)
     if (strlen(key) > 253)
         problem(&problems, "must be no more than 253 characters");
     if (!*key || !only(key, "-._"))
-        problem(&problems, "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or "
-                           "'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')");
+        problem(
+            &problems,
+            "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or "
+            "'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')");
     check_dots(&problems, key);
     return result(&problems, err);
 }
@@ -63,8 +65,9 @@ int rule_env_name(const char *name, struct error **err)
         problem(&problems, "environment variable name must be non-empty");
     for (const char *p = name; *p; p++) {
         if (*p < ' ' || *p > '~' || *p == '=') {
-            problem(&problems,
-                    "a valid environment variable name must consist only of printable ASCII characters other than '='");
+            problem(
+                &problems,
+                "a valid environment variable name must consist only of printable ASCII characters other than '='");
             break;
         }
     }
@@ -77,13 +80,15 @@ int rule_port_name(const char *name, struct error **err)
     size_t len = strlen(name);
     bool charset = len > 0, letter = false;
     for (const char *p = name; *p; p++) {
-        charset = charset && (islower((unsigned char)*p) || isdigit((unsigned char)*p) || *p == '-');
+        charset =
+            charset && (islower((unsigned char)*p) || isdigit((unsigned char)*p) || *p == '-');
         letter = letter || islower((unsigned char)*p);
     }
     if (len > 15)
         problem(&problems, "must be no more than 15 characters");
     if (!charset)
-        problem(&problems, "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)");
+        problem(&problems,
+                "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)");
     if (!letter)
         problem(&problems, "must contain at least one letter (a-z)");
     if (strstr(name, "--"))
@@ -97,9 +102,10 @@ int rule_http_header_name(const char *name, struct error **err)
 {
     if (*name && only(name, "-"))
         return 0;
-    return error_set(err, ERROR_INVALID,
-                     "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for "
-                     "validation is '[-A-Za-z0-9]+')");
+    return error_set(
+        err, ERROR_INVALID,
+        "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for "
+        "validation is '[-A-Za-z0-9]+')");
 }
 
 int rule_percent(const char *text, struct error **err)
@@ -107,12 +113,14 @@ int rule_percent(const char *text, struct error **err)
     size_t digits = strspn(text, "0123456789");
     if (digits && STREQ(text + digits, "%"))
         return 0;
-    return error_set(err, ERROR_INVALID,
-                     "a valid percent string must be a numeric string followed by an ending '%%' (e.g. '1%%',  or '93%%', regex "
-                     "used for validation is '[0-9]+%%')");
+    return error_set(
+        err, ERROR_INVALID,
+        "a valid percent string must be a numeric string followed by an ending '%%' (e.g. '1%%',  or '93%%', regex "
+        "used for validation is '[0-9]+%%')");
 }
 
-void check_text(const char *text, rule_text *rule, const struct field_path *p, struct field_errors *errors)
+void check_text(const char *text, rule_text *rule, const struct field_path *p,
+                struct field_errors *errors)
 {
     struct error *err = NULL;
     rule(text ? text : "", &err);
@@ -127,7 +135,8 @@ bool is_one_of(const char *s, const char *const *known)
     return false;
 }
 
-void check_enum(const char *value, const char *const *known, const struct field_path *p, struct field_errors *errors)
+void check_enum(const char *value, const char *const *known, const struct field_path *p,
+                struct field_errors *errors)
 {
     if (str_empty(value))
         field_required(errors, p, NO_DETAIL);
@@ -135,15 +144,17 @@ void check_enum(const char *value, const char *const *known, const struct field_
         field_not_supported_str(errors, p, value, known);
 }
 
-/* ---- numbers ------------------------------------------------------------------------------------------------------ */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
-void check_not_negative(const struct json *v, const struct field_path *p, struct field_errors *errors)
+void check_not_negative(const struct json *v, const struct field_path *p,
+                        struct field_errors *errors)
 {
     if (json_int(v, 0) < 0)
         field_invalid(errors, p, v, "must be greater than or equal to 0");
 }
 
-void check_port_number(const struct json *v, const struct field_path *p, struct field_errors *errors)
+void check_port_number(const struct json *v, const struct field_path *p,
+                       struct field_errors *errors)
 {
     int64_t port = json_int(v, 0);
     if (port < 1 || port > 65535)
@@ -164,7 +175,7 @@ void check_protocol(const char *protocol, const struct field_path *p, struct fie
     check_enum(protocol, known, p, errors);
 }
 
-/* ---- addresses ---------------------------------------------------------------------------------------------------- */
+/* ---- addresses ------------------------------------------------------------------------------- */
 
 bool is_ip(const char *s)
 {
@@ -175,10 +186,12 @@ bool is_ip(const char *s)
 void check_ip(const char *ip, const struct field_path *p, struct field_errors *errors)
 {
     if (!is_ip(ip))
-        field_invalid_str(errors, p, ip, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
+        field_invalid_str(errors, p, ip,
+                          "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
 }
 
-void check_endpoint_ip(const char *ip, bool loopback_allowed, const struct field_path *p, struct field_errors *errors)
+void check_endpoint_ip(const char *ip, bool loopback_allowed, const struct field_path *p,
+                       struct field_errors *errors)
 {
     struct in_addr v4;
     struct in6_addr v6;
@@ -205,12 +218,14 @@ void check_endpoint_ip(const char *ip, bool loopback_allowed, const struct field
     if (loopback && !loopback_allowed)
         field_invalid_str(errors, p, ip, "may not be in the loopback range (127.0.0.0/8, ::1/128)");
     if (link_local)
-        field_invalid_str(errors, p, ip, "may not be in the link-local range (169.254.0.0/16, fe80::/10)");
+        field_invalid_str(errors, p, ip,
+                          "may not be in the link-local range (169.254.0.0/16, fe80::/10)");
     if (multicast)
-        field_invalid_str(errors, p, ip, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)");
+        field_invalid_str(errors, p, ip,
+                          "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)");
 }
 
-/* ---- quantities --------------------------------------------------------------------------------------------------- */
+/* ---- quantities ------------------------------------------------------------------------------ */
 
 bool quantity_is_negative(const char *quantity)
 {
@@ -219,34 +234,60 @@ bool quantity_is_negative(const char *quantity)
 
 bool is_standard_resource(const char *name)
 {
-    static const char *const names[] = { "cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory",
-                                         "requests.ephemeral-storage", "limits.cpu", "limits.memory", "limits.ephemeral-storage",
-                                         "pods", "resourcequotas", "services", "replicationcontrollers", "secrets", "configmaps",
-                                         "persistentvolumeclaims", "storage", "requests.storage", "services.nodeports",
-                                         "services.loadbalancers", NULL };
+    static const char *const names[] = { "cpu",
+                                         "memory",
+                                         "ephemeral-storage",
+                                         "requests.cpu",
+                                         "requests.memory",
+                                         "requests.ephemeral-storage",
+                                         "limits.cpu",
+                                         "limits.memory",
+                                         "limits.ephemeral-storage",
+                                         "pods",
+                                         "resourcequotas",
+                                         "services",
+                                         "replicationcontrollers",
+                                         "secrets",
+                                         "configmaps",
+                                         "persistentvolumeclaims",
+                                         "storage",
+                                         "requests.storage",
+                                         "services.nodeports",
+                                         "services.loadbalancers",
+                                         NULL };
     return is_one_of(name, names) || str_has_prefix(name, "hugepages-");
 }
 
 /* Counts of objects, and resources with a domain that is not Kubernetes' own. */
 bool is_integer_resource(const char *name)
 {
-    static const char *const counts[] = { "pods", "resourcequotas", "services", "replicationcontrollers", "secrets", "configmaps",
-                                          "persistentvolumeclaims", "services.nodeports", "services.loadbalancers", NULL };
+    static const char *const counts[] = { "pods",
+                                          "resourcequotas",
+                                          "services",
+                                          "replicationcontrollers",
+                                          "secrets",
+                                          "configmaps",
+                                          "persistentvolumeclaims",
+                                          "services.nodeports",
+                                          "services.loadbalancers",
+                                          NULL };
     const char *slash = strchr(name, '/');
     bool native = !slash || strstr(name, "kubernetes.io/");
     return is_one_of(name, counts) || (!native && !str_has_prefix(name, "requests."));
 }
 
-void check_resource_quantity(const char *resource, const char *quantity, const struct field_path *p, struct field_errors *errors)
+void check_resource_quantity(const char *resource, const char *quantity, const struct field_path *p,
+                             struct field_errors *errors)
 {
     if (quantity_is_negative(quantity))
         field_invalid_str(errors, p, quantity, "must be greater than or equal to 0");
     int64_t milli;
-    if (is_integer_resource(resource) && quantity_milli(quantity, &milli, NULL) == 0 && milli % 1000 != 0)
+    if (is_integer_resource(resource) && quantity_milli(quantity, &milli, NULL) == 0 &&
+        milli % 1000 != 0)
         field_invalid_str(errors, p, quantity, "must be an integer");
 }
 
-/* ---- changes ------------------------------------------------------------------------------------------------------ */
+/* ---- changes --------------------------------------------------------------------------------- */
 
 bool same_value(const struct json *x, const struct json *y)
 {
@@ -255,7 +296,8 @@ bool same_value(const struct json *x, const struct json *y)
     return no_x || no_y ? no_x == no_y : json_equal(x, y);
 }
 
-void check_immutable(const struct json *now, const struct json *old, const struct field_path *p, struct field_errors *errors)
+void check_immutable(const struct json *now, const struct json *old, const struct field_path *p,
+                     struct field_errors *errors)
 {
     if (same_value(now, old))
         return;
@@ -268,6 +310,8 @@ void check_immutable(const struct json *now, const struct json *old, const struc
 void check_finalizer_name(const char *name, const struct field_path *p, struct field_errors *errors)
 {
     check_text(name, kube_validate_label_key, p, errors);
-    if (!strchr(name, '/') && !STREQ(name, "kubernetes") && !STREQ(name, "orphan") && !STREQ(name, "foregroundDeletion"))
-        field_invalid_str(errors, p, name, "name is neither a standard finalizer name nor is it fully qualified");
+    if (!strchr(name, '/') && !STREQ(name, "kubernetes") && !STREQ(name, "orphan") &&
+        !STREQ(name, "foregroundDeletion"))
+        field_invalid_str(errors, p, name,
+                          "name is neither a standard finalizer name nor is it fully qualified");
 }

@@ -6,8 +6,8 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "http/crypto.h"
-#include "json/build.h"
 #include "kube/meta.h"
+#include "json/build.h"
 
 #define DATA_MAX MIB
 
@@ -19,7 +19,8 @@ static void set_defaults(struct strategy_context *x, struct json *obj)
     if (json_size(plain) > 0) {
         struct json *data = json_ensure_object(a, obj, "data");
         JSON_FOREACH(it, plain)
-            json_set(a, data, it.key, STR(base64_encode(a, json_string(it.value), json_string_len(it.value))));
+            json_set(a, data, it.key,
+                     STR(base64_encode(a, json_string(it.value), json_string_len(it.value))));
     }
     json_del(obj, "stringData");
 }
@@ -39,7 +40,7 @@ static size_t decoded_len(const struct json *v)
     return len * 3 / 4;
 }
 
-/* ---- types -------------------------------------------------------------------------------------------------------- */
+/* ---- types ----------------------------------------------------------------------------------- */
 
 static void require(const struct json *data, const char *key, struct field_errors *errors)
 {
@@ -61,14 +62,19 @@ static void require_json(const struct json *data, const char *key, struct field_
     size_t len = 0;
     CLEANUP(error_cleanup) struct error *err = NULL;
     struct json *v = NULL;
-    if (base64_decode(a, text, strlen(text), &bytes, &len) < 0 || json_parse(a, bytes, len, &v, &err) < 0) {
-        const char *first = len == 0 ? "unexpected end of JSON input"
-                                     : arena_printf(a, "invalid character '%c' looking for beginning of value", bytes[0]);
+    if (base64_decode(a, text, strlen(text), &bytes, &len) < 0 ||
+        json_parse(a, bytes, len, &v, &err) < 0) {
+        const char *first =
+            len == 0 ? "unexpected end of JSON input"
+                     : arena_printf(a, "invalid character '%c' looking for beginning of value",
+                                    bytes[0]);
         field_invalid_str(errors, p, "<secret contents redacted>", "%s", first);
     } else if (!json_is_object(v)) {
         field_invalid_str(errors, p, "<secret contents redacted>",
                           "json: cannot unmarshal %s into Go value of type map[string]interface {}",
-                          json_is_number(v) ? "number" : json_is_bool(v) ? "bool" : json_type_name(json_type(v)));
+                          json_is_number(v) ? "number"
+                          : json_is_bool(v) ? "bool"
+                                            : json_type_name(json_type(v)));
     }
 }
 
@@ -78,7 +84,9 @@ static void validate_type(const struct json *obj, struct field_errors *errors)
     const char *type = json_find_str(obj, "type");
     if (str_eq(type, "kubernetes.io/service-account-token")) {
         if (str_empty(meta_annotation(obj, "kubernetes.io/service-account.name")))
-            field_required(errors, FIELD_KEY(FIELD(FIELD(NULL, "metadata"), "annotations"), "kubernetes.io/service-account.name"),
+            field_required(errors,
+                           FIELD_KEY(FIELD(FIELD(NULL, "metadata"), "annotations"),
+                                     "kubernetes.io/service-account.name"),
                            NO_DETAIL);
     } else if (str_eq(type, "kubernetes.io/dockercfg")) {
         require_json(data, ".dockercfg", errors);
@@ -98,7 +106,8 @@ static void validate_type(const struct json *obj, struct field_errors *errors)
     }
 }
 
-static void validate_update(const struct json *obj, const struct json *old, struct field_errors *errors)
+static void validate_update(const struct json *obj, const struct json *old,
+                            struct field_errors *errors)
 {
     static const char why[] = "field is immutable when `immutable` is set";
     check_immutable(json_get(obj, "type"), json_get(old, "type"), FIELD(NULL, "type"), errors);
@@ -110,7 +119,8 @@ static void validate_update(const struct json *obj, const struct json *old, stru
         field_forbidden(errors, FIELD(NULL, "data"), why);
 }
 
-static void validate(struct strategy_context *x, const struct json *obj, struct field_errors *errors)
+static void validate(struct strategy_context *x, const struct json *obj,
+                     struct field_errors *errors)
 {
     size_t total = 0;
     if (x->old)
@@ -124,7 +134,7 @@ static void validate(struct strategy_context *x, const struct json *obj, struct 
     validate_type(obj, errors);
 }
 
-/* ---- table -------------------------------------------------------------------------------------------------------- */
+/* ---- table ----------------------------------------------------------------------------------- */
 
 static void cells(struct arena *a, const struct json *obj, int64_t now_wall_ns, struct json *cells)
 {
@@ -148,7 +158,9 @@ const struct api_kind kind_secret = {
     .short_names = (const char *const[]){ NULL },
     .categories = (const char *const[]){ NULL },
     .builtin = true,
-    .strategy = &(const struct api_strategy){ .set_defaults = set_defaults, .prepare = prepare, .validate = validate },
+    .strategy = &(const struct api_strategy){ .set_defaults = set_defaults,
+                                              .prepare = prepare,
+                                              .validate = validate },
     .field_selectors = (const char *const[]){ "type", NULL },
     .columns = columns,
     .column_count = COUNT_OF(columns),

@@ -1,5 +1,6 @@
-/* Services: address families, cluster addresses, what belongs to which type. Node ports are given out so that objects look
- * as they do in a cluster, but nothing opens them: the client is warned. */
+/* Services: address families, cluster addresses, what belongs to which type. Node ports are given
+ * out so that objects look as they do in a cluster, but nothing opens them: the client is warned.
+ */
 #include <inttypes.h>
 #include <string.h>
 
@@ -8,10 +9,10 @@
 #include "apiserver/kinds/service_ip.h"
 #include "base/map.h"
 #include "base/str.h"
-#include "json/build.h"
 #include "kube/meta.h"
 #include "kube/selector.h"
 #include "schema/metadata.h"
+#include "json/build.h"
 
 static const char *type_of(const struct json *obj)
 {
@@ -33,18 +34,21 @@ static bool has_node_ports(const struct json *obj)
 /* Traffic from outside may come to it. */
 static bool is_external(const struct json *obj)
 {
-    return has_node_ports(obj) || (STREQ(type_of(obj), "ClusterIP") && json_size(json_find(obj, "spec", "externalIPs")) > 0);
+    return has_node_ports(obj) || (STREQ(type_of(obj), "ClusterIP") &&
+                                   json_size(json_find(obj, "spec", "externalIPs")) > 0);
 }
 
-/* ---- defaults ---------------------------------------------------------------------------------------------------------- */
+/* ---- defaults -------------------------------------------------------------------------------- */
 
 static void default_affinity(struct arena *a, struct json *spec)
 {
     const char *affinity = json_find_str(spec, "sessionAffinity");
     if (str_eq(affinity, "None"))
         json_del(spec, "sessionAffinityConfig");
-    else if (str_eq(affinity, "ClientIP") && !json_find(spec, "sessionAffinityConfig", "clientIP", "timeoutSeconds"))
-        json_set(a, spec, "sessionAffinityConfig", OBJ("clientIP", OBJ("timeoutSeconds", INT(10800))));
+    else if (str_eq(affinity, "ClientIP") &&
+             !json_find(spec, "sessionAffinityConfig", "clientIP", "timeoutSeconds"))
+        json_set(a, spec, "sessionAffinityConfig",
+                 OBJ("clientIP", OBJ("timeoutSeconds", INT(10800))));
 }
 
 static void default_target_ports(struct arena *a, const struct json *ports)
@@ -59,8 +63,10 @@ static void default_target_ports(struct arena *a, const struct json *ports)
 /* clusterIP is the first of clusterIPs; older clients know only the first. */
 static void join_cluster_ips(struct arena *a, struct json *spec, const struct json *old)
 {
-    const char *ip = json_find_str(spec, "clusterIP"), *was = json_find_str(old, "spec", "clusterIP");
-    const struct json *ips = json_get(spec, "clusterIPs"), *old_ips = json_find(old, "spec", "clusterIPs");
+    const char *ip = json_find_str(spec, "clusterIP"),
+               *was = json_find_str(old, "spec", "clusterIP");
+    const struct json *ips = json_get(spec, "clusterIPs"),
+                      *old_ips = json_find(old, "spec", "clusterIPs");
     if (!old) {
         if (!str_empty(ip) && json_size(ips) == 0)
             json_set(a, spec, "clusterIPs", ARR(STR(ip)));
@@ -86,7 +92,7 @@ static void set_defaults(struct strategy_context *x, struct json *obj)
         json_set_bool(a, spec, "allocateLoadBalancerNodePorts", true);
 }
 
-/* ---- prepare ------------------------------------------------------------------------------------------------------------ */
+/* ---- prepare --------------------------------------------------------------------------------- */
 
 static const char *family_of(const char *ip)
 {
@@ -97,7 +103,8 @@ static void set_families(struct arena *a, struct json *spec)
 {
     bool without_selector = is_headless(spec) && json_size(json_get(spec, "selector")) == 0;
     if (!json_get(spec, "ipFamilyPolicy"))
-        json_set_str(a, spec, "ipFamilyPolicy", without_selector ? "RequireDualStack" : "SingleStack");
+        json_set_str(a, spec, "ipFamilyPolicy",
+                     without_selector ? "RequireDualStack" : "SingleStack");
     struct json *families = json_ensure_array(a, spec, "ipFamilies");
     if (!is_headless(spec)) {
         JSON_FOREACH(it, json_get(spec, "clusterIPs"))
@@ -106,14 +113,17 @@ static void set_families(struct arena *a, struct json *spec)
     }
     if (json_size(families) == 0)
         json_append(families, STR("IPv4"));
-    if (without_selector && json_size(families) == 1 && !str_eq(json_find_str(spec, "ipFamilyPolicy"), "SingleStack"))
-        json_append(families, STR(str_eq(json_string(json_at(families, 0)), "IPv4") ? "IPv6" : "IPv4"));
+    if (without_selector && json_size(families) == 1 &&
+        !str_eq(json_find_str(spec, "ipFamilyPolicy"), "SingleStack"))
+        json_append(families,
+                    STR(str_eq(json_string(json_at(families, 0)), "IPv4") ? "IPv6" : "IPv4"));
 }
 
 /* Fields of the old type that the writer has sent back unchanged go with the type. */
 static void drop_old_type(struct json *obj, const struct json *old)
 {
-    static const char *const addresses[] = { "clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy" };
+    static const char *const addresses[] = { "clusterIP", "clusterIPs", "ipFamilies",
+                                             "ipFamilyPolicy" };
     struct json *spec = json_get(obj, "spec");
     const struct json *was = json_get(old, "spec");
     if (STREQ(type_of(obj), "ExternalName") && !STREQ(type_of(old), "ExternalName"))
@@ -124,7 +134,8 @@ static void drop_old_type(struct json *obj, const struct json *old)
         JSON_FOREACH(it, json_get(spec, "ports"))
             json_del(it.value, "nodePort");
     if (STREQ(type_of(old), "LoadBalancer") && !STREQ(type_of(obj), "LoadBalancer")) {
-        static const char *const of_balancers[] = { "allocateLoadBalancerNodePorts", "loadBalancerClass", "healthCheckNodePort" };
+        static const char *const of_balancers[] = { "allocateLoadBalancerNodePorts",
+                                                    "loadBalancerClass", "healthCheckNodePort" };
         for (size_t i = 0; i < COUNT_OF(of_balancers); i++)
             if (same_value(json_get(spec, of_balancers[i]), json_get(was, of_balancers[i])))
                 json_del(spec, of_balancers[i]);
@@ -149,7 +160,8 @@ static void keep_allocated(struct arena *a, struct json *obj, const struct json 
         return;
     JSON_FOREACH(it, json_get(spec, "ports")) {
         JSON_FOREACH(port, json_get(was, "ports"))
-            if (!json_get(it.value, "nodePort") && same_value(json_get(it.value, "port"), json_get(port.value, "port")) &&
+            if (!json_get(it.value, "nodePort") &&
+                same_value(json_get(it.value, "port"), json_get(port.value, "port")) &&
                 same_value(json_get(it.value, "protocol"), json_get(port.value, "protocol")))
                 json_set(a, it.value, "nodePort", json_clone(a, json_get(port.value, "nodePort")));
     }
@@ -158,11 +170,17 @@ static void keep_allocated(struct arena *a, struct json *obj, const struct json 
 static void warn(struct strategy_context *x, const struct json *obj)
 {
     if (STREQ(type_of(obj), "NodePort"))
-        json_append(x->warnings, json_new_string(x->a, "spec.type: node ports are not opened by this server; the Service is reached "
-                                                       "by its cluster IP"));
+        json_append(
+            x->warnings,
+            json_new_string(
+                x->a, "spec.type: node ports are not opened by this server; the Service is reached "
+                      "by its cluster IP"));
     else if (STREQ(type_of(obj), "LoadBalancer"))
-        json_append(x->warnings, json_new_string(x->a, "spec.type: there is no load balancer here; the Service is reached by its "
-                                                       "cluster IP"));
+        json_append(x->warnings,
+                    json_new_string(
+                        x->a,
+                        "spec.type: there is no load balancer here; the Service is reached by its "
+                        "cluster IP"));
 }
 
 static void prepare(struct strategy_context *x, struct json *obj)
@@ -189,10 +207,10 @@ static void prepare(struct strategy_context *x, struct json *obj)
         service_ip_fill(x, obj, NULL);
 }
 
-/* ---- validation ----------------------------------------------------------------------------------------------------------- */
+/* ---- validation ------------------------------------------------------------------------------ */
 
-static void check_service_port(const struct json *port, bool needs_name, struct map *names, const struct field_path *p,
-                               struct field_errors *errors)
+static void check_service_port(const struct json *port, bool needs_name, struct map *names,
+                               const struct field_path *p, struct field_errors *errors)
 {
     static char present;
     const char *name = json_find_str(port, "name"), *protocol = json_find_str(port, "appProtocol");
@@ -211,7 +229,8 @@ static void check_service_port(const struct json *port, bool needs_name, struct 
         check_text(protocol, kube_validate_label_key, FIELD(p, "appProtocol"), errors);
 }
 
-static void check_ports(const struct json *spec, const struct field_path *p, struct field_errors *errors)
+static void check_ports(const struct json *spec, const struct field_path *p,
+                        struct field_errors *errors)
 {
     const struct json *ports = json_get(spec, "ports");
     AUTO_MAP names = map_new(NULL);
@@ -224,20 +243,24 @@ static bool same_protocol(const struct json *x, const struct json *y)
     return same_value(json_get(x, "protocol"), json_get(y, "protocol"));
 }
 
-static void check_repeated_ports(const struct json *obj, const struct field_path *path, struct field_errors *errors)
+static void check_repeated_ports(const struct json *obj, const struct field_path *path,
+                                 struct field_errors *errors)
 {
     const struct json *ports = json_find(obj, "spec", "ports");
     if (STREQ(type_of(obj), "ClusterIP"))
         JSON_FOREACH(it, ports)
             if (json_find_int(it.value, 0, "nodePort"))
-                field_forbidden(errors, FIELD(FIELD_AT(path, it.index), "nodePort"), "may not be used when `type` is 'ClusterIP'");
+                field_forbidden(errors, FIELD(FIELD_AT(path, it.index), "nodePort"),
+                                "may not be used when `type` is 'ClusterIP'");
     JSON_FOREACH(it, ports) {
         int64_t node_port = json_find_int(it.value, 0, "nodePort");
         JSON_FOREACH(before, ports) {
             if (before.index >= it.index)
                 break;
-            if (node_port && node_port == json_find_int(before.value, 0, "nodePort") && same_protocol(it.value, before.value)) {
-                field_duplicate(errors, FIELD(FIELD_AT(path, it.index), "nodePort"), json_get(it.value, "nodePort"));
+            if (node_port && node_port == json_find_int(before.value, 0, "nodePort") &&
+                same_protocol(it.value, before.value)) {
+                field_duplicate(errors, FIELD(FIELD_AT(path, it.index), "nodePort"),
+                                json_get(it.value, "nodePort"));
                 break;
             }
         }
@@ -246,30 +269,36 @@ static void check_repeated_ports(const struct json *obj, const struct field_path
         JSON_FOREACH(before, ports) {
             if (before.index >= it.index)
                 break;
-            if (!same_value(json_get(it.value, "port"), json_get(before.value, "port")) || !same_protocol(it.value, before.value))
+            if (!same_value(json_get(it.value, "port"), json_get(before.value, "port")) ||
+                !same_protocol(it.value, before.value))
                 continue;
             /* shown as the API server's own struct */
-            field_errors_add(errors, "FieldValueDuplicate", field_path_text(errors->arena, FIELD_AT(path, it.index)),
-                             "Duplicate value: {\"Name\":\"\",\"Protocol\":\"%s\",\"AppProtocol\":null,\"Port\":%" PRId64
-                             ",\"TargetPort\":0,\"NodePort\":0}",
-                             json_find_str(it.value, "protocol"), json_find_int(it.value, 0, "port"));
+            field_errors_add(
+                errors, "FieldValueDuplicate",
+                field_path_text(errors->arena, FIELD_AT(path, it.index)),
+                "Duplicate value: {\"Name\":\"\",\"Protocol\":\"%s\",\"AppProtocol\":null,\"Port\":%" PRId64
+                ",\"TargetPort\":0,\"NodePort\":0}",
+                json_find_str(it.value, "protocol"), json_find_int(it.value, 0, "port"));
             break;
         }
     }
 }
 
-static void check_type(const struct json *obj, const struct field_path *p, struct field_errors *errors)
+static void check_type(const struct json *obj, const struct field_path *p,
+                       struct field_errors *errors)
 {
     const struct json *spec = json_get(obj, "spec");
     const char *type = type_of(obj);
     if (has_node_ports(obj) && is_headless(spec))
-        field_invalid_str(errors, FIELD_AT(FIELD(p, "clusterIPs"), 0), "None", "may not be set to 'None' for %s services", type);
+        field_invalid_str(errors, FIELD_AT(FIELD(p, "clusterIPs"), 0), "None",
+                          "may not be set to 'None' for %s services", type);
     if (!STREQ(type, "ExternalName"))
         return;
     static const char *const not_here[] = { "clusterIPs", "ipFamilies", "ipFamilyPolicy" };
     for (size_t i = 0; i < COUNT_OF(not_here); i++)
         if (!json_is_null(json_get(spec, not_here[i])))
-            field_forbidden(errors, FIELD(p, not_here[i]), "may not be set for ExternalName services");
+            field_forbidden(errors, FIELD(p, not_here[i]),
+                            "may not be set for ExternalName services");
     const char *name = json_find_str(spec, "externalName");
     size_t len = name ? strlen(name) : 0;
     if (len && name[len - 1] == '.')
@@ -277,27 +306,33 @@ static void check_type(const struct json *obj, const struct field_path *p, struc
     if (!len)
         field_required(errors, FIELD(p, "externalName"), NO_DETAIL);
     else
-        check_text(arena_strndup(errors->arena, name, len), kube_validate_dns1123_subdomain, FIELD(p, "externalName"), errors);
+        check_text(arena_strndup(errors->arena, name, len), kube_validate_dns1123_subdomain,
+                   FIELD(p, "externalName"), errors);
 }
 
-static void check_affinity(const struct json *spec, const struct field_path *p, struct field_errors *errors)
+static void check_affinity(const struct json *spec, const struct field_path *p,
+                           struct field_errors *errors)
 {
     static const char *const known[] = { "ClientIP", "None", NULL };
     const char *affinity = json_find_str(spec, "sessionAffinity");
     check_enum(affinity, known, FIELD(p, "sessionAffinity"), errors);
     if (!str_eq(affinity, "ClientIP"))
         return;
-    const struct json *timeout = json_find(spec, "sessionAffinityConfig", "clientIP", "timeoutSeconds");
+    const struct json *timeout =
+        json_find(spec, "sessionAffinityConfig", "clientIP", "timeoutSeconds");
     int64_t seconds = json_int(timeout, 0);
     if (seconds <= 0 || seconds > 86400)
-        field_invalid(errors, FIELD(FIELD(FIELD(p, "sessionAffinityConfig"), "clientIP"), "timeoutSeconds"), timeout,
-                      "must be greater than 0 and less than 86400");
+        field_invalid(errors,
+                      FIELD(FIELD(FIELD(p, "sessionAffinityConfig"), "clientIP"), "timeoutSeconds"),
+                      timeout, "must be greater than 0 and less than 86400");
 }
 
-static void check_families(const struct json *spec, const struct field_path *p, struct field_errors *errors)
+static void check_families(const struct json *spec, const struct field_path *p,
+                           struct field_errors *errors)
 {
     static const char *const families[] = { "IPv4", "IPv6", NULL };
-    static const char *const policies[] = { "PreferDualStack", "RequireDualStack", "SingleStack", NULL };
+    static const char *const policies[] = { "PreferDualStack", "RequireDualStack", "SingleStack",
+                                            NULL };
     const struct json *list = json_get(spec, "ipFamilies");
     const char *policy = json_find_str(spec, "ipFamilyPolicy");
     JSON_FOREACH(it, list) {
@@ -319,19 +354,23 @@ static void check_families(const struct json *spec, const struct field_path *p, 
 }
 
 /* Addresses must be usable here: one family, IPv4, unless nothing is allocated. */
-static void check_stack(const struct json *obj, const struct field_path *p, struct field_errors *errors)
+static void check_stack(const struct json *obj, const struct field_path *p,
+                        struct field_errors *errors)
 {
     const struct json *spec = json_get(obj, "spec");
     if (is_headless(spec) && json_size(json_get(spec, "selector")) == 0)
         return;
     if (str_eq(json_find_str(spec, "ipFamilyPolicy"), "RequireDualStack"))
-        field_invalid_str(errors, FIELD(p, "ipFamilyPolicy"), "RequireDualStack", "this cluster is not configured for dual-stack services");
+        field_invalid_str(errors, FIELD(p, "ipFamilyPolicy"), "RequireDualStack",
+                          "this cluster is not configured for dual-stack services");
     JSON_FOREACH(it, json_get(spec, "ipFamilies"))
         if (str_eq(json_string(it.value), "IPv6"))
-            field_invalid_str(errors, FIELD_AT(FIELD(p, "ipFamilies"), it.index), "IPv6", "not configured on this cluster");
+            field_invalid_str(errors, FIELD_AT(FIELD(p, "ipFamilies"), it.index), "IPv6",
+                              "not configured on this cluster");
 }
 
-static void check_cluster_ips(const struct json *obj, const struct field_path *p, struct field_errors *errors)
+static void check_cluster_ips(const struct json *obj, const struct field_path *p,
+                              struct field_errors *errors)
 {
     const struct json *spec = json_get(obj, "spec"), *ips = json_get(spec, "clusterIPs");
     const char *ip = json_find_str(spec, "clusterIP");
@@ -360,29 +399,36 @@ static void check_cluster_ips(const struct json *obj, const struct field_path *p
     check_stack(obj, p, errors);
 }
 
-static void check_traffic(const struct json *obj, const struct field_path *p, struct field_errors *errors)
+static void check_traffic(const struct json *obj, const struct field_path *p,
+                          struct field_errors *errors)
 {
     static const char *const policies[] = { "Cluster", "Local", NULL };
-    static const char *const distributions[] = { "PreferClose", "PreferSameZone", "PreferSameNode", NULL };
+    static const char *const distributions[] = { "PreferClose", "PreferSameZone", "PreferSameNode",
+                                                 NULL };
     const struct json *spec = json_get(obj, "spec");
-    const char *external = json_find_str(spec, "externalTrafficPolicy"), *internal = json_find_str(spec, "internalTrafficPolicy");
+    const char *external = json_find_str(spec, "externalTrafficPolicy"),
+               *internal = json_find_str(spec, "internalTrafficPolicy");
     const char *distribution = json_find_str(spec, "trafficDistribution");
     if (is_external(obj))
         check_enum(external, policies, FIELD(p, "externalTrafficPolicy"), errors);
     else if (!str_empty(external))
-        field_invalid_str(errors, FIELD(p, "externalTrafficPolicy"), external, "may only be set for externally-accessible services");
+        field_invalid_str(errors, FIELD(p, "externalTrafficPolicy"), external,
+                          "may only be set for externally-accessible services");
     const struct json *health = json_get(spec, "healthCheckNodePort");
     bool needs_health = STREQ(type_of(obj), "LoadBalancer") && str_eq(external, "Local");
     if (json_int(health, 0) && !needs_health)
-        field_invalid(errors, FIELD(p, "healthCheckNodePort"), health,
-                      "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'");
+        field_invalid(
+            errors, FIELD(p, "healthCheckNodePort"), health,
+            "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'");
     if (internal && !is_one_of(internal, policies))
         field_not_supported_str(errors, FIELD(p, "internalTrafficPolicy"), internal, policies);
     if (distribution && !is_one_of(distribution, distributions))
-        field_not_supported_str(errors, FIELD(p, "trafficDistribution"), distribution, distributions);
+        field_not_supported_str(errors, FIELD(p, "trafficDistribution"), distribution,
+                                distributions);
 }
 
-static void check_balancer(const struct json *obj, const struct field_path *p, struct field_errors *errors)
+static void check_balancer(const struct json *obj, const struct field_path *p,
+                           struct field_errors *errors)
 {
     const struct json *spec = json_get(obj, "spec");
     if (STREQ(type_of(obj), "LoadBalancer"))
@@ -396,30 +442,37 @@ static void check_balancer(const struct json *obj, const struct field_path *p, s
         field_forbidden(errors, FIELD(p, "loadBalancerClass"), why);
 }
 
-static void check_update(const struct json *obj, const struct json *old, const struct field_path *p, struct field_errors *errors)
+static void check_update(const struct json *obj, const struct json *old, const struct field_path *p,
+                         struct field_errors *errors)
 {
     const struct json *spec = json_get(obj, "spec"), *was = json_get(old, "spec");
     const struct json *ips = json_get(spec, "clusterIPs"), *old_ips = json_get(was, "clusterIPs");
-    if (STREQ(type_of(obj), "ExternalName") || STREQ(type_of(old), "ExternalName") || (is_headless(spec) && is_headless(was)))
+    if (STREQ(type_of(obj), "ExternalName") || STREQ(type_of(old), "ExternalName") ||
+        (is_headless(spec) && is_headless(was)))
         return;
     if (json_size(old_ips) > 0 && !same_value(json_at(ips, 0), json_at(old_ips, 0)))
         field_invalid(errors, FIELD_AT(FIELD(p, "clusterIPs"), 0), ips, "may not change once set");
     const struct json *families = json_get(spec, "ipFamilies");
-    if (is_headless(spec) == is_headless(was) && !is_headless(spec) && json_size(json_get(was, "ipFamilies")) > 0 &&
+    if (is_headless(spec) == is_headless(was) && !is_headless(spec) &&
+        json_size(json_get(was, "ipFamilies")) > 0 &&
         !same_value(json_at(families, 0), json_at(json_get(was, "ipFamilies"), 0)))
-        field_invalid(errors, FIELD_AT(FIELD(p, "ipFamilies"), 0), families, "may not change once set");
+        field_invalid(errors, FIELD_AT(FIELD(p, "ipFamilies"), 0), families,
+                      "may not change once set");
 }
 
-static void validate(struct strategy_context *x, const struct json *obj, struct field_errors *errors)
+static void validate(struct strategy_context *x, const struct json *obj,
+                     struct field_errors *errors)
 {
-    static const char *const types[] = { "ClusterIP", "ExternalName", "LoadBalancer", "NodePort", NULL };
+    static const char *const types[] = { "ClusterIP", "ExternalName", "LoadBalancer", "NodePort",
+                                         NULL };
     const struct json *spec = json_get(obj, "spec");
     const struct field_path *p = FIELD(NULL, "spec");
     if (STREQ(x->subresource, "status"))
         return;
     if (x->old)
         check_update(obj, x->old, p, errors);
-    if (json_size(json_get(spec, "ports")) == 0 && !is_headless(spec) && !STREQ(type_of(obj), "ExternalName"))
+    if (json_size(json_get(spec, "ports")) == 0 && !is_headless(spec) &&
+        !STREQ(type_of(obj), "ExternalName"))
         field_required(errors, FIELD(p, "ports"), NO_DETAIL);
     check_type(obj, p, errors);
     check_ports(spec, FIELD(p, "ports"), errors);
@@ -439,7 +492,7 @@ static void validate(struct strategy_context *x, const struct json *obj, struct 
     check_traffic(obj, p, errors);
 }
 
-/* ---- table -------------------------------------------------------------------------------------------------------------------- */
+/* ---- table ----------------------------------------------------------------------------------- */
 
 static void append_text(struct buf *out, const char *text)
 {
@@ -460,7 +513,8 @@ static struct json *external_cell(struct arena *a, const struct json *obj)
     }
     JSON_FOREACH(it, json_find(obj, "spec", "externalIPs"))
         append_text(&out, json_string(it.value));
-    return cell_text(a, buf_str(&out), STREQ(type_of(obj), "LoadBalancer") ? "<pending>" : "<none>");
+    return cell_text(a, buf_str(&out),
+                     STREQ(type_of(obj), "LoadBalancer") ? "<pending>" : "<none>");
 }
 
 static struct json *ports_cell(struct arena *a, const struct json *ports)
@@ -481,7 +535,8 @@ static void cells(struct arena *a, const struct json *obj, int64_t now_wall_ns, 
     const struct json *spec = json_get(obj, "spec");
     json_append(cells, STR(meta_name(obj)));
     json_append(cells, STR(type_of(obj)));
-    json_append(cells, cell_text(a, json_string(json_at(json_get(spec, "clusterIPs"), 0)), "<none>"));
+    json_append(cells,
+                cell_text(a, json_string(json_at(json_get(spec, "clusterIPs"), 0)), "<none>"));
     json_append(cells, external_cell(a, obj));
     json_append(cells, ports_cell(a, json_get(spec, "ports")));
     json_append(cells, cell_object_age(a, obj, now_wall_ns));

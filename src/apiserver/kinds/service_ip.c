@@ -1,5 +1,5 @@
-/* What is taken is not kept anywhere: it is what the Services in the store have. With the few that one machine has, looking
- * through them costs less than keeping a second truth in step. */
+/* What is taken is not kept anywhere: it is what the Services in the store have. With the few that
+ * one machine has, looking through them costs less than keeping a second truth in step. */
 #include "apiserver/kinds/service_ip.h"
 
 #include <arpa/inet.h>
@@ -11,8 +11,8 @@
 #include "base/map.h"
 #include "base/rand.h"
 #include "base/str.h"
-#include "json/build.h"
 #include "kube/meta.h"
+#include "json/build.h"
 
 #define SERVICES "/services"
 #define DEFAULT_CIDR "127.96.0.0/16"
@@ -20,7 +20,7 @@
 #define NODE_PORT_LAST 32767
 
 struct range {
-    uint32_t first;     /* of those that can be given out */
+    uint32_t first; /* of those that can be given out */
     uint32_t count;
 };
 
@@ -31,7 +31,8 @@ static bool parse_range(const char *cidr, struct range *ret)
     char address[INET_ADDRSTRLEN];
     unsigned bits;
     struct in_addr in;
-    if (sscanf(cidr, "%15[0-9.]/%u", address, &bits) != 2 || bits > 30 || bits < 8 || inet_pton(AF_INET, address, &in) != 1)
+    if (sscanf(cidr, "%15[0-9.]/%u", address, &bits) != 2 || bits > 30 || bits < 8 ||
+        inet_pton(AF_INET, address, &in) != 1)
         return false;
     uint32_t size = UINT32_C(1) << (32 - bits);
     ret->first = (ntohl(in.s_addr) & ~(size - 1)) + 1;
@@ -52,7 +53,8 @@ static struct map *find_taken(struct strategy_context *x, const struct json *obj
     struct store_list all;
     store_peek_list(x->store, SERVICES, NULL, &all);
     for (size_t i = 0; i < all.count; i++) {
-        if (STREQ(all.items[i]->name, meta_name(obj)) && STREQ(all.items[i]->ns, meta_namespace(obj)))
+        if (STREQ(all.items[i]->name, meta_name(obj)) &&
+            STREQ(all.items[i]->ns, meta_namespace(obj)))
             continue;
         const struct json *spec = json_get(kube_object_parse(x->a, all.items[i]), "spec");
         JSON_FOREACH(it, json_get(spec, "clusterIPs"))
@@ -75,18 +77,24 @@ static int fail_invalid(struct error **err, const struct json *obj, const char *
     return r;
 }
 
-static int take_asked(struct strategy_context *x, const struct json *obj, const struct map *taken, const struct range *range,
-                      const char *cidr, const char *ip, struct error **err)
+static int take_asked(struct strategy_context *x, const struct json *obj, const struct map *taken,
+                      const struct range *range, const char *cidr, const char *ip,
+                      struct error **err)
 {
     struct in_addr in;
     const char *why = NULL;
     if (inet_pton(AF_INET, ip, &in) != 1 || ntohl(in.s_addr) - range->first >= range->count)
-        why = arena_printf(x->a, "the provided IP (%s) is not in the valid range. The range of valid IPs is %s", ip, cidr);
+        why = arena_printf(
+            x->a, "the provided IP (%s) is not in the valid range. The range of valid IPs is %s",
+            ip, cidr);
     else if (map_has(taken, ip))
         why = "provided IP is already allocated";
     if (!why)
         return 0;
-    return fail_invalid(err, obj, arena_printf(x->a, "spec.clusterIPs: Invalid value: [\"%s\"]: failed to allocate IP %s: %s", ip, ip, why));
+    return fail_invalid(
+        err, obj,
+        arena_printf(x->a, "spec.clusterIPs: Invalid value: [\"%s\"]: failed to allocate IP %s: %s",
+                     ip, ip, why));
 }
 
 /* From a random start, so that a new Service rarely gets the address that an old one just had. */
@@ -105,7 +113,8 @@ static bool take_free(const struct map *taken, const struct range *range, char o
     return false;
 }
 
-static int fill_ip(struct strategy_context *x, struct json *obj, const struct map *taken, struct error **err)
+static int fill_ip(struct strategy_context *x, struct json *obj, const struct map *taken,
+                   struct error **err)
 {
     struct arena *a = x->a;
     const struct apiserver *server = x->server;
@@ -116,7 +125,8 @@ static int fill_ip(struct strategy_context *x, struct json *obj, const struct ma
     if (str_eq(asked, "None"))
         return 0;
     if (!parse_range(cidr, &range))
-        return error_set(err, ERROR_INTERNAL, "the range of Service addresses cannot be read: %s", cidr);
+        return error_set(err, ERROR_INTERNAL, "the range of Service addresses cannot be read: %s",
+                         cidr);
     if (asked)
         return x->old ? 0 : take_asked(x, obj, taken, &range, cidr, asked, err);
     char ip[INET_ADDRSTRLEN];
@@ -127,7 +137,8 @@ static int fill_ip(struct strategy_context *x, struct json *obj, const struct ma
     return 0;
 }
 
-static int fill_ports(struct strategy_context *x, struct json *obj, struct map *taken, struct error **err)
+static int fill_ports(struct strategy_context *x, struct json *obj, struct map *taken,
+                      struct error **err)
 {
     struct json *spec = json_get(obj, "spec");
     bool wanted = json_find_bool(spec, true, "allocateLoadBalancerNodePorts");
@@ -135,17 +146,22 @@ static int fill_ports(struct strategy_context *x, struct json *obj, struct map *
         int64_t port = json_find_int(it.value, 0, "nodePort");
         if (port && map_has(taken, arena_printf(x->a, "port %" PRId64, port)))
             return fail_invalid(err, obj,
-                                arena_printf(x->a, "spec.ports[%zu].nodePort: Invalid value: %" PRId64 ": provided port is already "
-                                                   "allocated",
+                                arena_printf(x->a,
+                                             "spec.ports[%zu].nodePort: Invalid value: %" PRId64
+                                             ": provided port is already "
+                                             "allocated",
                                              it.index, port));
         if (port && (port < NODE_PORT_FIRST || port > NODE_PORT_LAST))
             return fail_invalid(err, obj,
-                                arena_printf(x->a, "spec.ports[%zu].nodePort: Invalid value: %" PRId64 ": provided port is not in the "
-                                                   "valid range. The range of valid ports is %d-%d",
+                                arena_printf(x->a,
+                                             "spec.ports[%zu].nodePort: Invalid value: %" PRId64
+                                             ": provided port is not in the "
+                                             "valid range. The range of valid ports is %d-%d",
                                              it.index, port, NODE_PORT_FIRST, NODE_PORT_LAST));
         if (port || !wanted)
             continue;
-        int64_t room = NODE_PORT_LAST - NODE_PORT_FIRST + 1, start = (int64_t)(rand_u64() % (uint64_t)room);
+        int64_t room = NODE_PORT_LAST - NODE_PORT_FIRST + 1,
+                start = (int64_t)(rand_u64() % (uint64_t)room);
         for (int64_t i = 0; i < room && !port; i++) {
             int64_t candidate = NODE_PORT_FIRST + (start + i) % room;
             if (!map_has(taken, arena_printf(x->a, "port %" PRId64, candidate)))
