@@ -20,6 +20,7 @@ struct quantity {
 #define MAX_DIGITS 36           /* 100 times such a number still fits */
 #define MAX_EXPONENT 1000000
 #define NANO (-9)
+#define MILLI (-3)
 #define FAST_DIGITS 18
 
 static const struct suffix {
@@ -211,11 +212,12 @@ static bool keeps_text(const struct pieces *p, int64_t exponent, enum format for
     return digits < 1000 || digits % 1000 != 0;
 }
 
+/* Blanks only: other white space is written with a backslash in JSON, and the API server looks at it before that is undone. */
 static struct span trim(const char *text)
 {
-    struct span s = { text + strspn(text, " \t\r\n\v\f"), 0 };
+    struct span s = { text + strspn(text, " "), 0 };
     s.len = strlen(s.s);
-    while (s.len > 0 && strchr(" \t\r\n\v\f", s.s[s.len - 1]))
+    while (s.len > 0 && s.s[s.len - 1] == ' ')
         s.len--;
     return s;
 }
@@ -279,7 +281,7 @@ int quantity_value(const char *text, int64_t *ret, struct error **err)
 
 int quantity_milli(const char *text, int64_t *ret, struct error **err)
 {
-    return value_in(text, -3, ret, err);
+    return value_in(text, MILLI, ret, err);
 }
 
 static int compare_magnitudes(const struct quantity *x, const struct quantity *y)
@@ -364,15 +366,29 @@ static char *canonical_text(struct arena *a, const struct quantity *q)
     return decimal_text(a, q);
 }
 
-int quantity_canonical(struct arena *a, const char *text, char **ret, struct error **err)
+static int canonical(struct arena *a, const char *text, int64_t finest, char **ret, struct error **err)
 {
     struct span trimmed = trim(text);
     struct quantity q;
     int r = quantity_read(trimmed, &q, err);
     if (r < 0)
         return r;
+    if (q.scale < finest) {
+        q.mantissa = divide_up(q.mantissa, finest - q.scale) * power_of_ten(finest - q.scale);
+        q.keep = q.keep && q.format == BINARY_SI; /* those have no fraction when they are kept */
+    }
     *ret = q.keep ? arena_strndup(a, trimmed.s, trimmed.len) : canonical_text(a, &q);
     return 0;
+}
+
+int quantity_canonical(struct arena *a, const char *text, char **ret, struct error **err)
+{
+    return canonical(a, text, NANO, ret, err);
+}
+
+int quantity_canonical_milli(struct arena *a, const char *text, char **ret, struct error **err)
+{
+    return canonical(a, text, MILLI, ret, err);
 }
 
 char *quantity_from_bytes(struct arena *a, int64_t bytes)

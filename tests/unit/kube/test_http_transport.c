@@ -71,10 +71,13 @@ static int tear_down(void **state)
     struct fixture *f = *state;
     kube_client_free(f->c);
     kube_transport_free(f->t);
-    if (f->held)
-        http_reply_text(f->held, 200, "late");
-    if (f->stream)
-        http_stream_end(f->stream);
+    {
+        LOCK(&f->lock);
+        if (f->held)
+            http_reply_text(f->held, 200, "late");
+        if (f->stream)
+            http_stream_end(f->stream);
+    }
     http_server_stop(f->server, 0);
     pthread_mutex_destroy(&f->lock);
     free(f);
