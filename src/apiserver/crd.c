@@ -138,7 +138,7 @@ void crd_on_delete(struct api_request *rq, struct json *obj)
         json_ensure_array(a, json_ensure_object(a, obj, "status"), "conditions");
     set_condition(
         rq, conditions, "Terminating", "True", "InstanceDeletionPending",
-        "CustomResourceDefinition marked for deletion; CustomResource deletion is in progress");
+        "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon");
 }
 
 void crd_after(struct apiserver *s)

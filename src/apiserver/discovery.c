@@ -42,6 +42,9 @@ static struct json *kind_verbs(struct arena *a, const struct api_kind *k)
     if (k->builtin && STREQ(k->resource.plural, "namespaces"))
         return ARR(STR("create"), STR("delete"), STR("get"), STR("list"), STR("patch"),
                    STR("update"), STR("watch"));
+    if (!k->builtin)
+        return ARR(STR("delete"), STR("deletecollection"), STR("get"), STR("list"), STR("patch"),
+                   STR("create"), STR("update"), STR("watch"));
     return ARR(STR("create"), STR("delete"), STR("deletecollection"), STR("get"), STR("list"),
                STR("patch"), STR("update"), STR("watch"));
 }

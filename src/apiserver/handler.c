@@ -103,8 +103,8 @@ static bool is_namespace_subresource(const char *s)
 /* Below a group that is served the API speaks; elsewhere it is a web server. */
 static int not_found(struct api_request *rq, const struct route *r, struct api_reply *reply)
 {
-    return registry_has_group(rq->registry, r->group) ? request_fail_unknown_path(rq)
-                                                      : page_not_found(reply);
+    return registry_is_builtin_group(rq->registry, r->group) ? request_fail_unknown_path(rq)
+                                                             : page_not_found(reply);
 }
 
 /* Fills in kind, ns, name and sub. False: no such resource. */
@@ -214,6 +214,8 @@ static int handle_resource(struct api_request *rq, const struct route *r, struct
     int status = check_subresource(rq, &found);
     if (status < 0)
         return status;
+    if (!found && !rq->kind->k->builtin)
+        return request_fail_not_found(rq, rq->name);
     if (!found)
         return not_found(rq, r, reply);
     if (rq->accepted.as == ACCEPT_TABLE &&

@@ -15,18 +15,19 @@
 
 /* ---- decoding ----------------------------------------------------------------------------------------------------- */
 
-/* The built-in type that is nothing but metadata, so that errors and paths begin with "metadata".
- */
 int object_meta_decode(struct arena *a, struct json *obj, struct json *unknown, struct error **err)
 {
     const struct json *meta = json_get(obj, "metadata");
     if (!meta)
         return 0;
-    struct json *only = OBJ("metadata", json_clone(a, meta));
-    int r = api_type_decode(a, api_type_find("v1", "ConfigMap"), only, unknown, err);
-    if (r == 0)
-        json_set(a, obj, "metadata", json_clone(a, json_get(only, "metadata")));
-    return r;
+    struct json *decoded = json_clone(a, meta), *paths = EMPTY_ARR();
+    int r = api_type_decode(a, api_type_struct("v1.ObjectMeta"), decoded, paths, err);
+    if (r < 0)
+        return r;
+    json_set(a, obj, "metadata", decoded);
+    JSON_FOREACH(it, paths)
+        json_append(unknown, STRF("metadata.%s", json_string(it.value)));
+    return 0;
 }
 
 /* ---- what the server sets ----------------------------------------------------------------------------------------- */
@@ -222,30 +223,27 @@ void object_meta_validate(const struct api_kind *k, const struct json *obj,
     validate_finalizers(k, json_get(meta, "finalizers"), errors);
 }
 
-/* Metadata of built-in kinds is checked twice there, by the verb and by the kind, and every fault
+/* Metadata is checked twice there, by the verb and by the kind, and every fault
  * is told twice. */
-static int update_checks(const struct api_kind *k)
-{
-    return k->builtin ? 2 : 1;
-}
+#define UPDATE_CHECKS 2
 
-static void validate_immutable(const struct api_kind *k, const struct json *meta,
-                               const struct json *old_meta, const char *key, struct field_errors *e)
+static void validate_immutable(const struct json *meta, const struct json *old_meta,
+                               const char *key, struct field_errors *e)
 {
     const char *now = json_find_str(meta, key), *before = json_find_str(old_meta, key);
     if (str_eq(now ? now : "", before ? before : ""))
         return;
-    for (int times = update_checks(k); times > 0; times--)
+    for (int times = UPDATE_CHECKS; times > 0; times--)
         add_invalid(e, arena_printf(e->arena, "metadata.%s", key), now ? now : "",
                     "field is immutable");
 }
 
-void object_meta_validate_update(const struct api_kind *k, const struct json *obj,
-                                 const struct json *old, struct field_errors *errors)
+void object_meta_validate_update(const struct json *obj, const struct json *old,
+                                 struct field_errors *errors)
 {
     static const char *const immutable[] = { "uid", "deletionTimestamp" };
     for (size_t i = 0; i < COUNT_OF(immutable); i++)
-        validate_immutable(k, json_get(obj, "metadata"), json_get(old, "metadata"), immutable[i],
+        validate_immutable(json_get(obj, "metadata"), json_get(old, "metadata"), immutable[i],
                            errors);
     if (!meta_deleting(old))
         return;
@@ -255,7 +253,7 @@ void object_meta_validate_update(const struct api_kind *k, const struct json *ob
         if (name && !meta_has_finalizer(old, name))
             buf_printf(&added, "%s%s", added.len ? ", " : "", go_quote(errors->arena, name));
     }
-    for (int times = update_checks(k); added.len && times > 0; times--)
+    for (int times = UPDATE_CHECKS; added.len && times > 0; times--)
         field_errors_add(
             errors, "FieldValueForbidden", "metadata.finalizers",
             "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{%s}",

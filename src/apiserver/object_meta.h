@@ -19,8 +19,8 @@ void object_meta_update(struct arena *a, struct json *obj, const struct json *ol
 
 void object_meta_validate(const struct api_kind *k, const struct json *obj,
                           struct field_errors *errors);
-void object_meta_validate_update(const struct api_kind *k, const struct json *obj,
-                                 const struct json *old, struct field_errors *errors);
+void object_meta_validate_update(const struct json *obj, const struct json *old,
+                                 struct field_errors *errors);
 
 /* `head` first (kind and apiVersion in the order of the kind), then metadata, then the rest in its
  * order. */

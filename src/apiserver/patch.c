@@ -111,6 +111,11 @@ int patch_apply(struct api_request *rq, const struct patch *p, const struct json
         return r;
     if (!json_is_object(obj))
         return request_failf(rq, "BadRequest", "the patch does not leave an object");
+    if (!rq->kind->k->builtin) {
+        r = write_check_custom_type(rq, obj);
+        if (r < 0)
+            return r;
+    }
 
     /* The message shows the patched object, or the patch as a Go map when it was a strategic one.
      */

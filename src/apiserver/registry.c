@@ -92,6 +92,38 @@ static struct kind_pack *pack_builtin(void)
     return p;
 }
 
+/* ---- versions ------------------------------------------------------------------------------------------------------ */
+
+/* v2 > v1 > v1beta2 > v1beta1 > v1alpha1 > any other name (later in the alphabet is lower). */
+static int version_rank(const char *v, int64_t *ret_major, int64_t *ret_minor)
+{
+    *ret_major = *ret_minor = 0;
+    if (v[0] != 'v' || v[1] < '1' || v[1] > '9')
+        return 0;
+    char *end;
+    *ret_major = strtoll(v + 1, &end, 10);
+    if (!*end)
+        return 3;
+    const char *rest = str_skip_prefix(end, "beta");
+    int rank = rest ? 2 : 1;
+    if (!rest)
+        rest = str_skip_prefix(end, "alpha");
+    return rest && str_to_int64(rest, ret_minor) == 0 ? rank : 0;
+}
+
+static int compare_versions(const char *x, const char *y)
+{
+    int64_t x_major, x_minor, y_major, y_minor;
+    int x_rank = version_rank(x, &x_major, &x_minor), y_rank = version_rank(y, &y_major, &y_minor);
+    if (x_rank != y_rank)
+        return y_rank - x_rank;
+    if (x_major != y_major)
+        return x_major > y_major ? -1 : 1;
+    if (x_minor != y_minor)
+        return x_minor > y_minor ? -1 : 1;
+    return strcmp(x, y);
+}
+
 /* ---- kinds of a CRD ----------------------------------------------------------------------------------------------- */
 
 static const struct api_strategy no_strategy = { 0 };
@@ -127,6 +159,25 @@ static const char *text_or(struct arena *a, const char *s, const char *otherwise
     return arena_strdup(a, str_empty(s) ? otherwise : s);
 }
 
+/* `g/v1alpha1 Kind is deprecated; use g/v1 Kind`, if there is a better version to use. */
+static const char *default_deprecation(struct arena *a, const struct json *spec,
+                                       const struct served_kind *sk, const char *kind)
+{
+    const char *best = NULL;
+    JSON_FOREACH(it, json_get(spec, "versions")) {
+        const char *name = json_find_str(it.value, "name");
+        bool usable = json_find_bool(it.value, false, "served") &&
+                      !json_find_bool(it.value, false, "deprecated");
+        if (name && usable && compare_versions(name, sk->k->resource.version) < 0 &&
+            (!best || compare_versions(name, best) < 0))
+            best = name;
+    }
+    if (!best)
+        return arena_printf(a, "%s %s is deprecated", sk->api_version, kind);
+    return arena_printf(a, "%s %s is deprecated; use %s/%s %s", sk->api_version, kind,
+                        sk->k->resource.group, best, kind);
+}
+
 static bool compile_version(struct kind_pack *p, const struct json *spec,
                             const struct json *version, const char *path, struct served_kind *sk,
                             struct api_kind *k, struct field_errors *errors)
@@ -158,7 +209,7 @@ static bool compile_version(struct kind_pack *p, const struct json *spec,
     sk->deprecated = json_find_bool(version, false, "deprecated");
     if (sk->deprecated)
         sk->deprecation = text_or(a, json_find_str(version, "deprecationWarning"),
-                                  arena_printf(a, "%s %s is deprecated", sk->api_version, kind));
+                                  default_deprecation(a, spec, sk, kind));
     const char *schema_path = arena_printf(a, "%s.schema.openAPIV3Schema", path);
     const char *columns_path = arena_printf(a, "%s.additionalPrinterColumns", path);
     return schema_compile(json_find(version, "schema", "openAPIV3Schema"), schema_path, &k->schema,
@@ -203,36 +254,6 @@ static struct kind_pack *pack_crd(const struct json *crd, struct field_errors *e
 }
 
 /* ---- snapshots ---------------------------------------------------------------------------------------------------- */
-
-/* v2 > v1 > v1beta2 > v1beta1 > v1alpha1 > any other name (later in the alphabet is lower). */
-static int version_rank(const char *v, int64_t *ret_major, int64_t *ret_minor)
-{
-    *ret_major = *ret_minor = 0;
-    if (v[0] != 'v' || v[1] < '1' || v[1] > '9')
-        return 0;
-    char *end;
-    *ret_major = strtoll(v + 1, &end, 10);
-    if (!*end)
-        return 3;
-    const char *rest = str_skip_prefix(end, "beta");
-    int rank = rest ? 2 : 1;
-    if (!rest)
-        rest = str_skip_prefix(end, "alpha");
-    return rest && str_to_int64(rest, ret_minor) == 0 ? rank : 0;
-}
-
-static int compare_versions(const char *x, const char *y)
-{
-    int64_t x_major, x_minor, y_major, y_minor;
-    int x_rank = version_rank(x, &x_major, &x_minor), y_rank = version_rank(y, &y_major, &y_minor);
-    if (x_rank != y_rank)
-        return y_rank - x_rank;
-    if (x_major != y_major)
-        return x_major > y_major ? -1 : 1;
-    if (x_minor != y_minor)
-        return x_minor > y_minor ? -1 : 1;
-    return strcmp(x, y);
-}
 
 static int compare_kinds(const void *x, const void *y)
 {
@@ -389,10 +410,10 @@ const struct served_kind *registry_at(const struct registry *r, size_t i)
     return r->kinds[i];
 }
 
-bool registry_has_group(const struct registry *r, const char *group)
+bool registry_is_builtin_group(const struct registry *r, const char *group)
 {
     for (size_t i = 0; i < r->count; i++) {
-        if (STREQ(r->kinds[i]->k->resource.group, group))
+        if (r->kinds[i]->k->builtin && STREQ(r->kinds[i]->k->resource.group, group))
             return true;
     }
     return false;

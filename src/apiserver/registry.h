@@ -55,7 +55,8 @@ const struct served_kind *registry_find_resource(const struct registry *r, const
 size_t registry_count(const struct registry *r);
 const struct served_kind *registry_at(
     const struct registry *r, size_t i); /* sorted by group, then preferred version, plural */
-bool registry_has_group(const struct registry *r, const char *group);
+/* A group with built-in kinds. */
+bool registry_is_builtin_group(const struct registry *r, const char *group);
 /* Changes whenever the kinds do: the ETag of discovery documents. */
 uint64_t registry_generation(const struct registry *r);
 

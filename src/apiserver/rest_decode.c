@@ -133,27 +133,25 @@ static int check_builtin_type(struct api_request *rq, const char *kind, const ch
                      kind, api_version));
 }
 
-static int check_custom_type(struct api_request *rq, const char *kind, const char *api_version,
-                             const char *name)
+int write_check_custom_type(struct api_request *rq, const struct json *obj)
 {
+    const char *kind = json_find_str(obj, "kind"), *api_version = json_find_str(obj, "apiVersion");
     const struct served_kind *sk = rq->kind;
     if (str_empty(kind))
         return fail_unrecognized(rq,
                                  arena_printf(rq->a, "Object 'Kind' is missing in '%s'", rq->body));
-    if (str_empty(api_version))
-        return fail_unrecognized(rq, arena_printf(rq->a, "Object 'apiVersion' is missing in '%s'",
-                                                  rq->body));
-    if (!STREQ(api_version, sk->api_version))
+    if (!str_eq(api_version, sk->api_version))
         return request_failf(
             rq, "BadRequest",
             "the API version in the data (%s) does not match the expected API version (%s)",
-            api_version, sk->api_version);
+            api_version ? api_version : "", sk->api_version);
     if (STREQ(kind, sk->k->resource.kind))
         return 0;
     struct field_errors errors = { .arena = rq->a };
     field_errors_add(&errors, "FieldValueInvalid", "kind", "Invalid value: %s: must be %s",
                      go_quote(rq->a, kind), sk->k->resource.kind);
-    return request_fail_invalid(rq, name, &errors);
+    return request_fail(rq, status_invalid(rq->a, sk->k->resource.group, kind, meta_name(obj),
+                                           &errors));
 }
 
 /* ---- decoding ----------------------------------------------------------------------------------------------------- */
@@ -165,9 +163,13 @@ int write_decode(struct api_request *rq, struct json *obj, struct json *unknown,
     if (!sk->k->schema)
         return api_type_decode(rq->a, api_type_find(sk->api_version, r->kind), obj, unknown, err);
     int n = object_meta_decode(rq->a, obj, unknown, err);
-    if (n == 0)
-        schema_prune(rq->a, sk->k->schema, obj, unknown);
-    return n;
+    if (n < 0)
+        return n;
+    struct json *pruned = json_new_array(rq->a);
+    schema_prune(rq->a, sk->k->schema, obj, pruned);
+    JSON_FOREACH(it, pruned)
+        json_append(unknown, json_clone(rq->a, it.value));
+    return 0;
 }
 
 int write_read(struct api_request *rq, struct json **ret)
@@ -183,9 +185,9 @@ int write_read(struct api_request *rq, struct json **ret)
         return fail_syntax(
             rq, arena_printf(rq->a, "json: cannot unmarshal %s into Go value of type " GO_TYPE_META,
                              json_type_name(json_type(obj))));
-    const char *kind = json_find_str(obj, "kind"), *api_version = json_find_str(obj, "apiVersion");
-    r = rq->kind->k->builtin ? check_builtin_type(rq, kind, api_version)
-                             : check_custom_type(rq, kind, api_version, meta_name(obj));
+    r = rq->kind->k->builtin
+            ? check_builtin_type(rq, json_find_str(obj, "kind"), json_find_str(obj, "apiVersion"))
+            : write_check_custom_type(rq, obj);
     if (r < 0)
         return r;
     struct json *unknown = json_new_array(rq->a);

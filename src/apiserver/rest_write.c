@@ -74,6 +74,12 @@ static struct json *separate_status(struct api_request *rq, struct json *obj,
     return next;
 }
 
+static bool counts_as_spec(const struct api_kind *k, const char *key)
+{
+    return !STREQ(key, "metadata") && !STREQ(key, "kind") && !STREQ(key, "apiVersion") &&
+           !(k->has_status && STREQ(key, "status"));
+}
+
 /* Everything but metadata and, when it is a subresource, status counts; of built-in kinds the spec.
  */
 static bool spec_changed(const struct api_kind *k, const struct json *obj, const struct json *old)
@@ -82,17 +88,30 @@ static bool spec_changed(const struct api_kind *k, const struct json *obj, const
         return !json_equal(json_get(obj, "spec"), json_get(old, "spec"));
     size_t seen = 0;
     JSON_FOREACH(it, obj) {
-        if (STREQ(it.key, "metadata") || (k->has_status && STREQ(it.key, "status")))
+        if (!counts_as_spec(k, it.key))
             continue;
         seen++;
         if (!json_equal(it.value, json_get(old, it.key)))
             return true;
     }
     JSON_FOREACH(it, old) {
-        if (!STREQ(it.key, "metadata") && !(k->has_status && STREQ(it.key, "status")))
-            seen--;
+        seen -= counts_as_spec(k, it.key);
     }
     return seen != 0;
+}
+
+static void warn_about_finalizers(struct api_request *rq, const struct json *obj)
+{
+    JSON_FOREACH(it, json_find(obj, "metadata", "finalizers")) {
+        const char *name = json_string(it.value);
+        if (name && !strchr(name, '/') && !STREQ(name, "orphan") &&
+            !STREQ(name, "foregroundDeletion"))
+            request_warn(
+                rq,
+                "metadata.finalizers: %s: prefer a domain-qualified finalizer name to avoid accidental conflicts "
+                "with other finalizer writers",
+                go_quote(rq->a, name));
+    }
 }
 
 static int validate(struct api_request *rq, struct strategy_context *x, const struct json *obj,
@@ -100,9 +119,11 @@ static int validate(struct api_request *rq, struct strategy_context *x, const st
 {
     const struct api_kind *k = rq->kind->k;
     struct field_errors errors = { .arena = rq->a };
+    if (k->schema)
+        warn_about_finalizers(rq, obj);
     object_meta_validate(k, obj, &errors);
     if (old)
-        object_meta_validate_update(k, obj, old, &errors);
+        object_meta_validate_update(obj, old, &errors);
     if (k->schema)
         schema_validate(k->schema, obj, old, &errors);
     if (k->strategy->validate)
@@ -350,7 +371,7 @@ static int check_preconditions(struct write *w, struct json *obj, const struct k
             return 0;
         struct field_errors errors = { .arena = rq->a };
         field_errors_add(&errors, "FieldValueInvalid", "metadata.resourceVersion",
-                         "Invalid value: 0x0: must be specified for an update");
+                         "Invalid value: 0: must be specified for an update");
         const struct kube_resource *k = &rq->kind->k->resource;
         return request_fail(rq, status_invalid(rq->a, k->group, k->plural, rq->name, &errors));
     }

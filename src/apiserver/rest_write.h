@@ -6,6 +6,8 @@
 /* The body of a create or update, decoded: of the request's kind, types checked, unknown fields
  * gone (with warnings) or refused. */
 int write_read(struct api_request *rq, struct json **ret);
+/* kind and apiVersion of a custom resource are those of the request. */
+int write_check_custom_type(struct api_request *rq, const struct json *obj);
 /* Checks JSON types and drops unknown fields, whose paths are appended to `unknown`; the error is
  * the decoder's. */
 int write_decode(struct api_request *rq, struct json *obj, struct json *unknown,
