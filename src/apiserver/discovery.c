@@ -55,13 +55,17 @@ struct sub {
     struct json *verbs;
 };
 
-static size_t subresources(struct arena *a, const struct api_kind *k, struct sub out[2])
+#define MAX_SUBRESOURCES 3
+
+static size_t subresources(struct arena *a, const struct api_kind *k, struct sub out[MAX_SUBRESOURCES])
 {
     size_t n = 0;
     if (k->builtin && STREQ(k->resource.plural, "namespaces"))
         out[n++] = (struct sub){ "finalize", ARR(STR("update")) };
-    if (k->builtin && STREQ(k->resource.plural, "pods"))
+    if (k->builtin && STREQ(k->resource.plural, "pods")) {
+        out[n++] = (struct sub){ "binding", ARR(STR("create")) };
         out[n++] = (struct sub){ "log", ARR(STR("get")) };
+    }
     if (k->has_status)
         out[n++] = (struct sub){ "status", ARR(STR("get"), STR("patch"), STR("update")) };
     return n;

@@ -2,6 +2,7 @@
  * [namespaces/NS/]RESOURCE[/NAME[/SUBRESOURCE]]. */
 #include "apiserver/handler.h"
 
+#include "apiserver/binding.h"
 #include "apiserver/discovery.h"
 #include "apiserver/rest.h"
 #include "apiserver/server.h"
@@ -136,6 +137,7 @@ static const struct {
     const char *methods;
 } subresources[] = {
     { NULL, "status", "GET PUT PATCH" },
+    { "pods", "binding", "POST" },
     { "pods", "log", "GET" },
     { "namespaces", "finalize", "PUT" },
 };
@@ -162,7 +164,7 @@ static int check_subresource(struct api_request *rq, bool *ret_found)
             return has_word(subresources[i].methods, rq->method) ? 0 : request_fail_method(rq);
     }
     static const char *const known[] = { "exec",     "attach",  "portforward",         "proxy",
-                                         "eviction", "binding", "ephemeralcontainers", "resize",
+                                         "eviction", "ephemeralcontainers", "resize",
                                          "scale",    "token" };
     for (size_t i = 0; k->builtin && i < COUNT_OF(known); i++) {
         if (STREQ(known[i], rq->sub))
@@ -188,6 +190,8 @@ static int run_verb(struct api_request *rq, struct api_reply *reply)
          anywhere = rq->kind->k->resource.namespaced && STREQ(rq->ns, "");
     if (STREQ(rq->method, "GET"))
         return read_resource(rq, reply);
+    if (STREQ(rq->sub, "binding"))
+        return binding_create(rq, reply);
     if (STREQ(rq->method, "POST") && !named && !anywhere)
         return rest_create(rq, reply);
     if (STREQ(rq->method, "PUT") && named)
