@@ -91,7 +91,10 @@ class Client:
 
 
 def decode(data):
+    """JSON, JSON lines, or text."""
     text = data.decode(errors="replace")
+    if "}\n{" in text:
+        return [json.loads(line) for line in text.splitlines()]
     try:
         return json.loads(text)
     except ValueError:

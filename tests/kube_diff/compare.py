@@ -14,7 +14,7 @@ ABSENT = object()
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$")
 CLUSTER_IP = re.compile(r"\b10\.97\.\d+\.\d+\b")
-VERSIONS = {"resourceVersion"}
+AGE = re.compile(r"^\d+s$")
 # written by clients of the real server's own, or by admission that needs what a one-box does not have
 TOKEN_VOLUME = re.compile(r"^kube-api-access-")
 
@@ -28,10 +28,12 @@ def is_now(text):
 
 
 def mask_string(text, key, masks):
-    if key in VERSIONS and text.isdigit() and text != "0":
+    if key == "resourceVersion" and text.isdigit() and text != "0":
         return "<version>"
     if key == "continue" and text:
         return "<continue>"
+    if key == "cells" and AGE.match(text):
+        return "<age>"
     if TIME.match(text) and is_now(text):
         return "<now, finer>" if "." in text else "<now>"
     text = CLUSTER_IP.sub("<cluster IP>", UUID.sub("<uid>", text))
@@ -48,7 +50,7 @@ def mask(value, masks, key=""):
     if isinstance(value, str):
         return mask_string(value, key, masks)
     if isinstance(value, list):
-        return [mask(v, masks) for v in value]
+        return [mask(v, masks, key if key == "cells" else "") for v in value]
     if not isinstance(value, dict):
         return value
     out = {}
@@ -77,14 +79,14 @@ def choose(body, case):
     for pointer in case.sort:
         parent, last = parent_of(body, pointer)
         if isinstance(parent, dict) and isinstance(parent.get(last), list):
-            parent[last].sort(key=lambda e: json.dumps(e, sort_keys=True))
+            parent[last].sort(key=name_of)
     return body
 
 
 def name_of(element):
     if not isinstance(element, dict):
         return element
-    return element.get("name") or element.get("resource") or element.get("metadata", {}).get("name")
+    return element.get("name") or element.get("resource") or element.get("metadata", {}).get("name", "")
 
 
 def differences(ours, real, at=""):
@@ -159,12 +161,27 @@ def short(text, most=600):
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def report(case, path, body, found):
+def told(found):
+    """Where the statuses differ, nothing in the bodies is alike: both are told as a whole."""
+    status = [d for d in found if d[0] == "/status"]
+    return status or found
+
+
+def report(case, path, body, found, answers):
     lines = [f"{case.method} {path}" + (f"  ({case.type})" if case.type else "")]
     if case.accept:
         lines.append(f"Accept: {case.accept}")
     if body:
         lines.append(short(body.decode(errors="replace")))
-    for pointer, ours, real in found:
+    for pointer, ours, real in told(found):
         lines.append(f"{pointer}: ours → real\n    {short(show(ours))}\n  → {short(show(real))}")
+        if pointer == "/status":
+            lines += [f"{side} {short(summary(answer))}" for side, answer in zip(("   ", "  →"), answers)]
     return "\n".join(lines)
+
+
+def summary(answer):
+    body = answer.body
+    if isinstance(body, dict) and body.get("kind") == "Status":
+        return body.get("message") or body.get("status")
+    return body if isinstance(body, str) else show(body)

@@ -57,7 +57,7 @@ def test_same_answer(case, comparison):
     left = [d for d in found if not comparison.accepted.covers(case, d)]
     if left:
         path, body = (real if isinstance(real, tuple) else (None, case.path, case.body))[1:]
-        pytest.fail(report(case, path, body, left), pytrace=False)
+        pytest.fail(report(case, path, body, left, (answer_of(ours), answer_of(real))), pytrace=False)
 
 
 def answer_of(result):
