@@ -151,12 +151,12 @@ static bool fill(struct log_reader *r)
             continue;
         if (n > 0) {
             buf_append(&r->line, chunk, (size_t)n);
-            if (buf_ok(&r->line))
-                return true;
-            /* No line of ours is so long: not a log. Start over with what comes. */
-            buf_done(&r->line);
-            r->line = (struct buf)BUF_INIT(LOG_READ_LINE_MAX);
-            continue;
+            if (!buf_ok(&r->line)) { /* no line of ours is so long: what was read of it is dropped */
+                buf_done(&r->line);
+                r->line = (struct buf)BUF_INIT(LOG_READ_LINE_MAX);
+                buf_append(&r->line, chunk, (size_t)n);
+            }
+            return true;
         }
         if (!next_file(r))
             return false;

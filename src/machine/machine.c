@@ -115,7 +115,7 @@ static void add_controllers(struct machine *m, struct informer *nodes, struct in
             .client = client, .services = services, .pods = m->pods, .endpoints = endpoints, .clock = m->o.clock },
         &c);
     manager_add(m->manager, c);
-    m->writer = status_writer_new(client, m->pods, m->o.clock, &c);
+    m->writer = status_writer_new(client, m->o.clock, &c);
     manager_add(m->manager, c);
 }
 

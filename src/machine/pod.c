@@ -72,13 +72,18 @@ const char *pod_phase(const struct pod_view *v, bool terminating)
         const struct container *c = &v->containers[i];
         if (c->init)
             continue;
-        if (c->phase == CONTAINER_RUNNING)
+        if (c->phase == CONTAINER_RUNNING) {
             running++;
-        else if (c->phase == CONTAINER_EXITED || c->last.set) {
+        } else if (c->phase == CONTAINER_EXITED) {
             stopped++;
-            succeeded += c->phase == CONTAINER_EXITED && c->end.exit_code == 0;
-        } else
+            succeeded += c->end.exit_code == 0;
+        } else if (!c->last.set) {
             waiting++;
+        } else if (terminating) {
+            stopped++;
+        } else {
+            running++; /* on its way to the next instance */
+        }
     }
     if (waiting > 0)
         return "Pending";

@@ -14,7 +14,6 @@ struct scheduler {
     struct scheduler_sources src;
     pthread_mutex_t lock;
     struct map *waiting;       /* keys of pods that did not fit: tried again when the node or its pods change */
-    bool no_binding;           /* the API server has no bindings: the field is set instead. Under lock */
 };
 
 /* ---- waiting pods -------------------------------------------------------------------------------------------------- */
@@ -74,18 +73,11 @@ static int post_binding(struct arena *a, struct scheduler *s, const struct json 
     if (r < 0)
         return r;
     *ret_status = response.status;
-    if (response.status >= 300 && response.status != 404 && response.status != 405 && response.status != 409)
+    if (response.status >= 300 && response.status != 404 && response.status != 409)
         r = error_set(err, ERROR_UNAVAILABLE, "binding of pod %s: status %d: %s", meta_name(pod), response.status,
                       buf_str(&response.body));
     buf_done(&response.body);
     return r;
-}
-
-/* What a binding does, for API servers without: the node's name, and the condition. */
-static int bind_by_patch(struct arena *a, struct scheduler *s, const struct json *pod, struct error **err)
-{
-    struct json *patch = OBJ("metadata", OBJ("uid", STR(meta_uid(pod))), "spec", OBJ("nodeName", STR(s->src.node_name)));
-    return kube_patch(s->src.client, &KUBE_PODS, meta_namespace(pod), meta_name(pod), NULL, KUBE_PATCH_MERGE, patch, a, NULL, err);
 }
 
 static int write_condition(struct arena *a, struct scheduler *s, const struct json *pod, const char *status, const char *reason,
@@ -110,33 +102,15 @@ static int write_condition(struct arena *a, struct scheduler *s, const struct js
                       err);
 }
 
-static bool has_binding(struct scheduler *s)
-{
-    LOCK(&s->lock);
-    return !s->no_binding;
-}
-
 static int bind_pod(struct arena *a, struct scheduler *s, const struct json *pod, struct error **err)
 {
-    int status = 405;
-    int r = has_binding(s) ? post_binding(a, s, pod, &status, err) : 0;
-    if (r < 0)
-        return r;
-    if (status == 404 || status == 409)
-        return 0; /* gone, or bound already: the next event tells */
-    if (status == 405) {
-        pthread_mutex_lock(&s->lock);
-        s->no_binding = true;
-        pthread_mutex_unlock(&s->lock);
-        /* Before the field, so that the kubelet's first status builds on it. */
-        r = write_condition(a, s, pod, "True", NULL, NULL, err);
-        if (r == 0)
-            r = bind_by_patch(a, s, pod, err);
-    }
-    if (r == 0)
-        event_record(s->src.events, pod, "Normal", "Scheduled", "Successfully assigned %s/%s to %s", meta_namespace(pod),
-                     meta_name(pod), s->src.node_name);
-    return r;
+    int status = 0;
+    int r = post_binding(a, s, pod, &status, err);
+    if (r < 0 || status >= 300)
+        return r; /* gone, or bound already: the next event tells */
+    event_record(s->src.events, pod, "Normal", "Scheduled", "Successfully assigned %s/%s to %s", meta_namespace(pod), meta_name(pod),
+                 s->src.node_name);
+    return 0;
 }
 
 /* ---- reconcile ----------------------------------------------------------------------------------------------------- */

@@ -120,11 +120,18 @@ static int apply_pods(struct arena *a, struct statefulsets *s, const struct json
 static int apply_status(struct arena *a, struct statefulsets *s, const struct json *set, const struct statefulset_plan *plan,
                         struct error **err)
 {
-    const struct json *known = json_get(set, "status");
-    struct json *change = json_merge_diff(a, known ? known : EMPTY_OBJ(), plan->status);
-    if (!change)
+    if (json_equal(json_get(set, "status"), plan->status))
         return 0;
-    int r = kube_patch(s->src.client, &KUBE_STATEFULSETS, meta_namespace(set), meta_name(set), "status", KUBE_PATCH_MERGE,
+    /* Against what is there now: a patch against an older status would mix two of them. */
+    struct json *now = NULL;
+    int r = kube_get(s->src.client, &KUBE_STATEFULSETS, meta_namespace(set), meta_name(set), a, &now, err);
+    if (r < 0)
+        return ignore(r, -ERROR_NOT_FOUND, err);
+    const struct json *known = json_get(now, "status");
+    struct json *change = json_merge_diff(a, known ? known : EMPTY_OBJ(), plan->status);
+    if (!change || !str_eq(meta_uid(now), meta_uid(set)))
+        return 0;
+    r = kube_patch(s->src.client, &KUBE_STATEFULSETS, meta_namespace(set), meta_name(set), "status", KUBE_PATCH_MERGE,
                        OBJ("metadata", OBJ("uid", STR(meta_uid(set))), "status", change), a, NULL, err);
     return ignore(r, -ERROR_NOT_FOUND, err);
 }

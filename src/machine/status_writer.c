@@ -20,7 +20,6 @@ struct pending {
 
 struct status_writer {
     struct kube_client *client;
-    struct informer *pods;
     struct controller *controller;
     pthread_mutex_t lock;
     struct map *pending;
@@ -33,28 +32,26 @@ static void pending_free(void *value)
     free(p);
 }
 
-/* The newest pod we know of: the informer may be a moment behind, which costs a larger patch and nothing else. */
-static struct json *known_status(struct arena *a, struct status_writer *w, const char *ns, const char *name, const char *uid)
-{
-    CLEANUP(kube_object_cleanup) struct kube_object *o = informer_get(w->pods, ns, name);
-    return o && str_eq(o->uid, uid) ? json_get(kube_object_parse(a, o), "status") : NULL;
-}
-
 static int write_status(struct arena *a, struct status_writer *w, const char *ns, const char *name, const char *uid,
                         const char *text, struct error **err)
 {
     struct json *status = NULL;
+    struct json *pod = NULL;
     int r = json_parse(a, text, strlen(text), &status, err);
+    /* Not from a cache: that may be behind our own last write, and what seems to be equal would not be written. */
+    if (r == 0)
+        r = kube_get(w->client, &KUBE_PODS, ns, name, a, &pod, err);
     if (r < 0)
         return r;
-    struct json *known = known_status(a, w, ns, name, uid);
+    if (!str_eq(meta_uid(pod), uid))
+        return error_set(err, ERROR_NOT_FOUND, "pod %s/%s is another one now", ns, name);
+    struct json *known = json_get(pod, "status");
     struct json *change = json_merge_diff(a, known ? known : EMPTY_OBJ(), status);
     if (!change)
         return 0;
     /* The uid makes sure that it is not another pod of the same name. */
     struct json *patch = OBJ("metadata", OBJ("uid", STR(uid)), "status", change);
-    r = kube_patch(w->client, &KUBE_PODS, ns, name, "status", KUBE_PATCH_MERGE, patch, a, NULL, err);
-    return r;
+    return kube_patch(w->client, &KUBE_PODS, ns, name, "status", KUBE_PATCH_MERGE, patch, a, NULL, err);
 }
 
 static struct pending *take(struct status_writer *w, const char *key)
@@ -105,12 +102,11 @@ static int reconcile(void *ctx, const char *key, struct arena *a, struct reconci
     return 0;
 }
 
-struct status_writer *status_writer_new(struct kube_client *client, struct informer *pods, struct clock *clock,
+struct status_writer *status_writer_new(struct kube_client *client, struct clock *clock,
                                         struct controller **ret_controller)
 {
     struct status_writer *w = NEW0(struct status_writer);
     w->client = client;
-    w->pods = pods;
     pthread_mutex_init(&w->lock, NULL);
     w->pending = map_new(pending_free);
     w->controller = controller_new(&(struct controller_options){

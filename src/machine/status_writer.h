@@ -7,7 +7,7 @@
 struct status_writer;
 
 /* The controller is the caller's to add to a manager (which frees it). */
-struct status_writer *status_writer_new(struct kube_client *client, struct informer *pods, struct clock *clock,
+struct status_writer *status_writer_new(struct kube_client *client, struct clock *clock,
                                         struct controller **ret_controller);
 void status_writer_free(struct status_writer *w);   /* after the controller has stopped */
 

@@ -104,8 +104,8 @@ void shim_log_close(struct shim_log *l, int64_t now_wall_ns)
     char stamp[TIME_RFC3339_SIZE];
     time_format_rfc3339_nano(now_wall_ns, stamp);
     for (unsigned i = 0; i < 2; i++) {
-        if (l->streams[i].line.len > 0)
-            put_line(l, &l->streams[i], 'F', "", 0, stamp);
+        if (l->streams[i].line.len > 0) /* without a newline to the end: nothing completes it */
+            put_line(l, &l->streams[i], 'P', "", 0, stamp);
         buf_done(&l->streams[i].line);
     }
     flush(l);

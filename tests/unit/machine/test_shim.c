@@ -72,7 +72,7 @@ static void lines_have_heads(void **state)
                                                                                "2026-01-02T15:04:05.123456790Z stderr F err\n"
                                                                                "2026-01-02T15:04:05.123456791Z stdout F two\n"
                                                                                "2026-01-02T15:04:05.123456791Z stdout F \n"
-                                                                               "2026-01-02T15:04:05.123456792Z stdout F last\n");
+                                                                               "2026-01-02T15:04:05.123456792Z stdout P last\n");
 }
 
 static void long_lines_are_split(void **state)
