@@ -156,5 +156,11 @@ int front_kubeconfig_write(const struct front_credentials *c, const char *path, 
                "current-context: kaito\n",
                v6 ? "[" : "", address, v6 ? "]" : "", (int)port,
                base64_encode(a, c->ca_pem, strlen(c->ca_pem)), c->token);
+    /* The same text needs no write: a start must work on a full disk too. */
+    AUTO_FREE char *now = NULL;
+    size_t now_len = 0;
+    if (file_read(path, 64 * KIB, &now, &now_len, NULL) == 0 && now_len == text.len &&
+        memcmp(now, text.data, now_len) == 0)
+        return 0;
     return file_write_atomic(path, text.data, text.len, 0600, err);
 }

@@ -113,6 +113,10 @@ class Box:
             time.sleep(0.05)
         raise AssertionError(f"{kind} is not {want} {reason or ''}: {c}; log: {self.log_text()[-3000:]}")
 
+    def create_configmap(self, name, value, check=True):
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"n": value}}
+        return self.kubectl("create", "-f", "-", stdin=json.dumps(body), check=check)
+
     def import_model(self, path, name):
         return subprocess.run([KAITO, "models", "import", path, "--name", name, "--data-dir", self.data],
                               capture_output=True, text=True)

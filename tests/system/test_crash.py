@@ -3,7 +3,6 @@ import random
 import threading
 import time
 
-import pytest
 
 from conftest import processes_of
 
@@ -50,7 +49,6 @@ class Writer(threading.Thread):
                     self.unknown.add(name)
 
 
-@pytest.mark.slow
 def test_nothing_acknowledged_is_lost(new_box):
     box = new_box(start=False)
     box.data.mkdir(parents=True)
@@ -69,7 +67,7 @@ def test_nothing_acknowledged_is_lost(new_box):
         count = 0
         while time.monotonic() < end:
             name = f"c{round_number}-{count}"
-            if box.kubectl("create", "configmap", name, f"--from-literal=n={count}", check=False).returncode == 0:
+            if box.create_configmap(name, str(count), check=False).returncode == 0:
                 known[name] = str(count)
             count += 1
         box.kill()
