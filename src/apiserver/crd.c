@@ -25,31 +25,38 @@ static bool kind_taken(const struct json *names, const char *kind)
            str_eq(json_find_str(names, "listKind"), kind);
 }
 
-/* What of `mine` another CRD of the group has already; NULL: nothing. *ret_reason goes with it. */
+/* What of `mine` another CRD of the group has already; NULL: nothing. Of several the last in this
+ * order is told, with *ret_reason. */
 static const char *find_conflict(struct arena *a, const struct json *mine,
                                  const struct json *theirs, const char **ret_reason)
 {
-    static const char *const names[] = { "plural", "singular" };
-    for (size_t i = 0; i < COUNT_OF(names); i++) {
-        const char *name = json_find_str(mine, names[i]);
-        *ret_reason = i == 0 ? "PluralConflict" : "SingularConflict";
-        if (!str_empty(name) && name_taken(theirs, name))
-            return arena_printf(a, "%s is already in use", go_quote(a, name));
+    const char *taken = NULL, *plural = json_find_str(mine, "plural");
+    const char *singular = json_find_str(mine, "singular"), *kind = json_find_str(mine, "kind");
+    const char *list_kind = json_find_str(mine, "listKind");
+    if (!str_empty(plural) && name_taken(theirs, plural)) {
+        taken = plural;
+        *ret_reason = "PluralConflict";
+    }
+    if (!str_empty(singular) && name_taken(theirs, singular)) {
+        taken = singular;
+        *ret_reason = "SingularConflict";
     }
     JSON_FOREACH(it, json_get(mine, "shortNames")) {
         const char *name = json_string(it.value);
-        *ret_reason = "ShortNamesConflict";
-        if (name && name_taken(theirs, name))
-            return arena_printf(a, "%s is already in use", go_quote(a, name));
+        if (name && name_taken(theirs, name)) {
+            taken = name;
+            *ret_reason = "ShortNamesConflict";
+        }
     }
-    static const char *const kinds[] = { "kind", "listKind" };
-    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
-        const char *kind = json_find_str(mine, kinds[i]);
-        *ret_reason = i == 0 ? "KindConflict" : "ListKindConflict";
-        if (!str_empty(kind) && kind_taken(theirs, kind))
-            return arena_printf(a, "%s is already in use", go_quote(a, kind));
+    if (!str_empty(kind) && kind_taken(theirs, kind)) {
+        taken = kind;
+        *ret_reason = "KindConflict";
     }
-    return NULL;
+    if (!str_empty(list_kind) && kind_taken(theirs, list_kind)) {
+        taken = list_kind;
+        *ret_reason = "ListKindConflict";
+    }
+    return taken ? arena_printf(a, "%s is already in use", go_quote(a, taken)) : NULL;
 }
 
 static const char *conflict(struct api_request *rq, const struct json *crd, const char **ret_reason)
