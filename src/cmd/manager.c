@@ -1,5 +1,6 @@
 /* `kaito manager`: the controllers against a cluster. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -80,9 +81,10 @@ static int start_controllers(struct manager_process *p, const struct manager_fla
     p->leader = (struct leader_options){ .ns = "kaito-workspace",
                                          .name = "ef60f9b0.io",
                                          .identity = p->identity };
+    const char *cloud = getenv("CLOUD_PROVIDER");
     p->settings = (struct workspace_settings){
         .provisioner = PROVISIONER_BYO,
-        .cloud = "",
+        .cloud = cloud ? cloud : "",
         .image_registry = f->registry,
         .release_namespace = "kaito-workspace",
         .vllm = true,

@@ -123,7 +123,7 @@ static const char *gib(struct arena *a, uint64_t bytes)
 static void weights_problem(struct decider *d, const char *reason, const char *message)
 {
     decider_problem(d, false, reason, message);
-    if (!decide_workload_ready(d))
+    if (!decide_workload_ready(d) || !decide_workload_current(d))
         d->out->requeue_ms = STORE_POLL_MS;
 }
 

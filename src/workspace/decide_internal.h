@@ -49,6 +49,8 @@ int64_t decide_node_memory(
 /* workload.c: Services and StatefulSet. */
 void decide_workload(struct decider *d);
 bool decide_workload_ready(const struct decider *d);
+bool decide_workload_current(
+    const struct decider *d); /* its pods are of this specification, as far as is known */
 /* decide_status.c */
 void decide_status(struct decider *d);
 

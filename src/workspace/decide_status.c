@@ -92,7 +92,9 @@ static const char *state_when_not_ready(const struct decider *d, const struct js
 static void set_inference_conditions(struct decider *d, struct json *status,
                                      struct json *conditions)
 {
-    bool serving = d->resource_ready && decide_workload_ready(d);
+    /* Pods that still run an earlier specification do not speak for one that cannot be started. */
+    bool serving = d->resource_ready && decide_workload_ready(d) &&
+                   (!d->problem.reason || decide_workload_current(d));
     struct problem p = { 0 };
     if (serving)
         set_condition(d, conditions, "InferenceReady", true, "WorkspaceInferenceStatusSuccess",
@@ -101,7 +103,6 @@ static void set_inference_conditions(struct decider *d, struct json *status,
         p = inference_problem(d);
         set_condition(d, conditions, "InferenceReady", false, p.reason, p.message);
     }
-    /* Pods of an earlier specification may go on serving while the present one cannot work. */
     bool final = d->problem.reason && d->problem.final;
     if (serving && !final && decide_benchmark(d, status, conditions) == BENCHMARK_FAILED) {
         set_condition(d, conditions, "WorkspaceSucceeded", false, "BenchmarkFailed",

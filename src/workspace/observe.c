@@ -226,7 +226,7 @@ static int observe_deployment(struct arena *a, struct kube_client *c,
                               const struct workspace_settings *settings, const struct workspace *ws,
                               struct observed *o, struct error **err)
 {
-    if (o->statefulset || settings->models_dir || ws->deleting)
+    if (o->statefulset || settings->models_dir || ws->deleting || json_size(o->nodes) == 0)
         return 0;
     struct json *deployment = NULL;
     CLEANUP(error_cleanup) struct error *e = NULL;

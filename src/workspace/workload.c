@@ -302,3 +302,10 @@ bool decide_workload_ready(const struct decider *d)
     return set && meta_controlled_by(set, d->ws.uid) && replicas > 0 &&
            json_find_int(set, 0, "status", "readyReplicas") >= replicas;
 }
+
+bool decide_workload_current(const struct decider *d)
+{
+    const char *marked = meta_annotation(d->o->statefulset, WORKSPACE_REVISION);
+    return !marked || d->revision == 0 ||
+           STREQ(marked, arena_printf(d->a, "%lld", (long long)d->revision));
+}
