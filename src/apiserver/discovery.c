@@ -3,6 +3,7 @@
 #include "apiserver/registry.h"
 #include "apiserver/server.h"
 #include "base/str.h"
+#include "http/crypto.h"
 #include "json/build.h"
 
 /* The version whose API this is; clients choose their behaviour by it. */
@@ -53,6 +54,7 @@ static struct json *kind_verbs(struct arena *a, const struct api_kind *k)
 struct sub {
     const char *name;
     struct json *verbs;
+    const char *kind; /* NULL: the resource's own */
 };
 
 #define MAX_SUBRESOURCES 3
@@ -63,12 +65,34 @@ static size_t subresources(struct arena *a, const struct api_kind *k, struct sub
     if (k->builtin && STREQ(k->resource.plural, "namespaces"))
         out[n++] = (struct sub){ "finalize", ARR(STR("update")) };
     if (k->builtin && STREQ(k->resource.plural, "pods")) {
-        out[n++] = (struct sub){ "binding", ARR(STR("create")) };
+        out[n++] = (struct sub){ "binding", ARR(STR("create")), "Binding" };
         out[n++] = (struct sub){ "log", ARR(STR("get")) };
     }
     if (k->has_status)
         out[n++] = (struct sub){ "status", ARR(STR("get"), STR("patch"), STR("update")) };
     return n;
+}
+
+#define HASH_BYTES 8
+
+static int nibble(char c)
+{
+    return c <= '9' ? c - '0' : c - 'a' + 10;
+}
+
+/* Tells clients when objects are stored in another version than before; none where they are not stored at all. */
+static struct json *storage_version_hash(struct arena *a, const struct api_kind *k)
+{
+    const struct kube_resource *r = &k->resource;
+    const char *version = k->builtin ? r->version : k->storage_version;
+    if (!version)
+        return NULL;
+    const char *text = arena_printf(a, "%s/%s/%s", r->group, version, r->kind);
+    char hex[SHA256_HEX_SIZE], digest[HASH_BYTES];
+    sha256_hex(text, strlen(text), hex);
+    for (size_t i = 0; i < HASH_BYTES; i++)
+        digest[i] = (char)(nibble(hex[2 * i]) << 4 | nibble(hex[2 * i + 1]));
+    return STR(base64_encode(a, digest, HASH_BYTES));
 }
 
 /* clang-format off */
@@ -81,14 +105,15 @@ static void append_resources(struct arena *a, const struct api_kind *k, struct j
                           "kind", STR(r->kind),
                           "verbs", kind_verbs(a, k),
                           "shortNames", words_or_none(a, k->short_names),
-                          "categories", words_or_none(a, k->categories)));
-    struct sub subs[3];
+                          "categories", words_or_none(a, k->categories),
+                          "storageVersionHash", storage_version_hash(a, k)));
+    struct sub subs[MAX_SUBRESOURCES];
     size_t n = subresources(a, k, subs);
     for (size_t i = 0; i < n; i++)
         json_append(list, OBJ("name", STRF("%s/%s", r->plural, subs[i].name),
                               "singularName", STR(""),
                               "namespaced", BOOL(r->namespaced),
-                              "kind", STR(r->kind),
+                              "kind", STR(subs[i].kind ? subs[i].kind : r->kind),
                               "verbs", subs[i].verbs));
 }
 /* clang-format on */
@@ -108,8 +133,8 @@ int discovery_resources(struct api_request *rq, const char *group, const char *v
         return -ERROR_NOT_FOUND;
     const char *group_version = *group ? arena_printf(a, "%s/%s", group, version) : version;
     api_reply_json(rq, reply, 200,
-                   OBJ("kind", STR("APIResourceList"), "apiVersion", STR("v1"), "groupVersion",
-                       STR(group_version), "resources", list));
+                   OBJ("kind", STR("APIResourceList"), "apiVersion", *group ? STR("v1") : NULL,
+                       "groupVersion", STR(group_version), "resources", list));
     return 0;
 }
 
@@ -159,19 +184,27 @@ int discovery_group(struct api_request *rq, const char *group, struct api_reply 
 
 /* ---- aggregated --------------------------------------------------------------------------------------------------- */
 
+/* Built-in kinds leave group and version to the document around them. */
+static struct json *response_kind(struct arena *a, const struct api_kind *k, const char *kind)
+{
+    const struct kube_resource *r = &k->resource;
+    return OBJ("group", STR(k->builtin ? "" : r->group), "version",
+               STR(k->builtin ? "" : r->version), "kind", STR(kind ? kind : r->kind));
+}
+
 /* clang-format off */
 static struct json *aggregated_resource(struct arena *a, const struct api_kind *k)
 {
     const struct kube_resource *r = &k->resource;
     struct json *subs = EMPTY_ARR();
-    struct sub list[3];
+    struct sub list[MAX_SUBRESOURCES];
     size_t n = subresources(a, k, list);
     for (size_t i = 0; i < n; i++)
         json_append(subs, OBJ("subresource", STR(list[i].name),
-                              "responseKind", OBJ("group", STR(r->group), "version", STR(r->version), "kind", STR(r->kind)),
+                              "responseKind", response_kind(a, k, list[i].kind),
                               "verbs", list[i].verbs));
     return OBJ("resource", STR(r->plural),
-               "responseKind", OBJ("group", STR(r->group), "version", STR(r->version), "kind", STR(r->kind)),
+               "responseKind", response_kind(a, k, NULL),
                "scope", STR(r->namespaced ? "Namespaced" : "Cluster"),
                "singularResource", STR(k->singular),
                "verbs", kind_verbs(a, k),
@@ -215,7 +248,7 @@ static int reply_aggregated(struct api_request *rq, struct api_reply *reply, boo
         if ((*of == '\0') != core)
             continue;
         if (!str_eq(name, of)) {
-            group = OBJ("metadata", OBJ("name", *of ? STR(of) : NULL, "creationTimestamp", NUL()),
+            group = OBJ("metadata", OBJ("name", *of ? STR(of) : NULL),
                         "versions", EMPTY_ARR());
             json_append(items, group);
             name = of;

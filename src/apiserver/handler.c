@@ -253,7 +253,8 @@ static int route_request(struct api_request *rq, struct api_reply *reply)
         return discovery_openapi_v3(rq, document, reply);
     struct route route;
     if (!parse_route(rq, &route))
-        return page_not_found(reply);
+        return str_has_prefix(rq->path, "/api/") ? request_fail_unknown_path(rq)
+                                                 : page_not_found(reply);
     if (!route.version || route.count == 0) {
         if (!reads)
             return request_fail_method(rq);

@@ -79,6 +79,17 @@ static int fail_patched(struct api_request *rq, const char *shown, const char *w
     return request_fail(rq, status_invalid(rq->a, "", "", "", &errors));
 }
 
+/* What the merge finds on its way is the server's own fault in the real one's answers. */
+static int fail_strategic(struct api_request *rq, const struct patch *p, const struct error *err)
+{
+    const char *reason = error_reason(err);
+    if (str_eq(reason, "InternalError"))
+        return request_fail_unnamed(rq, 500, error_message(err));
+    if (str_eq(reason, "Invalid"))
+        return fail_patched(rq, go_print(rq->a, p->value), error_message(err));
+    return request_failf(rq, "BadRequest", "%s", error_message(err));
+}
+
 static int run(struct api_request *rq, const struct patch *p, struct json *target,
                struct json **ret)
 {
@@ -96,10 +107,25 @@ static int run(struct api_request *rq, const struct patch *p, struct json *targe
     case PATCH_STRATEGIC:
         if (api_strategic_merge(a, api_type_find(sk->api_version, sk->k->resource.kind), target,
                                 p->value, ret, &err) < 0)
-            return request_failf(rq, "BadRequest", "%s", error_message(err));
+            return fail_strategic(rq, p, err);
         return 0;
     }
     return 0;
+}
+
+/* A patch cannot make another kind of an object. */
+static int check_type(struct api_request *rq, const struct json *obj, const char *shown)
+{
+    const char *kind = json_find_str(obj, "kind"), *api_version = json_find_str(obj, "apiVersion");
+    if (!rq->kind->k->builtin)
+        return write_check_custom_type(rq, obj);
+    if (str_eq(kind, rq->kind->k->resource.kind) && str_eq(api_version, rq->kind->api_version))
+        return 0;
+    return fail_patched(
+        rq, shown,
+        arena_printf(rq->a,
+                     "no kind %s is registered for version %s in scheme \"pkg/runtime/scheme.go:111\"",
+                     go_quote(rq->a, kind ? kind : ""), go_quote(rq->a, api_version ? api_version : "")));
 }
 
 int patch_apply(struct api_request *rq, const struct patch *p, const struct json *old,
@@ -111,18 +137,15 @@ int patch_apply(struct api_request *rq, const struct patch *p, const struct json
         return r;
     if (!json_is_object(obj))
         return request_failf(rq, "BadRequest", "the patch does not leave an object");
-    if (!rq->kind->k->builtin) {
-        r = write_check_custom_type(rq, obj);
-        if (r < 0)
-            return r;
-    }
-
     /* The message shows the patched object, or the patch as a Go map when it was a strategic one.
      */
-    struct json *unknown = json_new_array(rq->a);
-    CLEANUP(error_cleanup) struct error *err = NULL;
     const char *shown =
         p->kind == PATCH_STRATEGIC ? go_print(rq->a, p->value) : json_text(rq->a, obj);
+    r = check_type(rq, obj, shown);
+    if (r < 0)
+        return r;
+    struct json *unknown = json_new_array(rq->a);
+    CLEANUP(error_cleanup) struct error *err = NULL;
     if (write_decode(rq, obj, unknown, &err) < 0)
         return fail_patched(rq, shown, error_message(err));
     if (rq->validation == FIELD_VALIDATION_STRICT &&

@@ -12,6 +12,7 @@
 #define MAX_PARAMS 64
 #define MAX_ACCEPT 4096
 #define MAX_CLAUSES 32
+#define MAX_MANAGER 128 /* bytes */
 #define MAX_REPLY (256 * MIB)
 
 /* ---- query -------------------------------------------------------------------------------------------------------- */
@@ -150,6 +151,17 @@ static int fail_options(struct api_request *rq, const char *kind, const char *fi
     return request_fail(rq, status_invalid(rq->a, "meta.k8s.io", kind, "", &errors));
 }
 
+static int check_manager(struct api_request *rq, const char *kind)
+{
+    const char *manager = request_param(rq, "fieldManager");
+    if (!manager || strlen(manager) <= MAX_MANAGER || STREQ(kind, "DeleteOptions"))
+        return 0;
+    struct field_errors errors = { .arena = rq->a };
+    field_errors_add(&errors, "FieldValueTooLong", "fieldManager",
+                     "Too long: may not be more than %d bytes", MAX_MANAGER);
+    return request_fail(rq, status_invalid(rq->a, "meta.k8s.io", kind, "", &errors));
+}
+
 int request_parse_write_options(struct api_request *rq, const char *kind)
 {
     const char *dry_run = request_param(rq, "dryRun");
@@ -168,7 +180,7 @@ int request_parse_write_options(struct api_request *rq, const char *kind)
     else
         return fail_options(rq, kind, "fieldValidation", go_quote(rq->a, validation),
                             "\"\", \"Ignore\", \"Strict\", \"Warn\"");
-    return 0;
+    return check_manager(rq, kind);
 }
 
 /* ---- body --------------------------------------------------------------------------------------------------------- */

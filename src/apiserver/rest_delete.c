@@ -10,6 +10,7 @@
 
 #include "apiserver/object_meta.h"
 #include "apiserver/server.h"
+#include "apiserver/types.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "kube/meta.h"
@@ -58,10 +59,23 @@ static int options_from_body(struct api_request *rq, struct delete_options *o)
     const char *kind = json_find_str(body, "kind");
     if (!json_is_object(body) || (!str_empty(kind) && !STREQ(kind, "DeleteOptions")))
         return fail_body(rq, kind, json_find_str(body, "apiVersion"));
+    CLEANUP(error_cleanup) struct error *err = NULL;
+    struct json *unknown = json_new_array(rq->a);
+    if (api_type_decode(rq->a, api_type_find("meta.k8s.io/v1", "DeleteOptions"), body, unknown,
+                        &err) < 0)
+        return request_failf(rq, "BadRequest", "%s", error_message(err));
     o->grace_s = json_find_int(body, -1, "gracePeriodSeconds");
     o->policy = json_find_str(body, "propagationPolicy");
-    if (json_is_bool(json_get(body, "orphanDependents")) && !o->policy)
+    if (json_is_bool(json_get(body, "orphanDependents"))) {
+        if (o->policy)
+            return fail_options(
+                rq, "propagationPolicy", "FieldValueInvalid",
+                arena_printf(
+                    rq->a,
+                    "Invalid value: %s: orphanDependents and deletionPropagation cannot be both set",
+                    go_quote(rq->a, o->policy)));
         o->policy = json_bool(json_get(body, "orphanDependents"), false) ? "Orphan" : "Background";
+    }
     o->uid = json_find_str(body, "preconditions", "uid");
     o->version = json_find_str(body, "preconditions", "resourceVersion");
     const char *dry_run = json_string(json_at(json_get(body, "dryRun"), 0));
@@ -219,7 +233,8 @@ static int decide_delete(void *ctx, const struct kube_object *current, struct ar
     int64_t grace = json_find_int(meta, 0, "deletionGracePeriodSeconds");
     d->removes = grace == 0 && !is_held(rq, obj);
     bool unchanged = !d->removes && json_equal(obj, before);
-    d->outcome = d->removes ? before : json_clone(rq->a, obj);
+    bool ends_at_once = d->removes && !rq->kind->k->deletes_gracefully;
+    d->outcome = ends_at_once ? before : json_clone(rq->a, obj);
     *ret_unchanged = unchanged || rq->dry_run;
     if (!d->removes && !unchanged)
         *ret_next = obj;
@@ -231,7 +246,8 @@ static int decide_delete(void *ctx, const struct kube_object *current, struct ar
 /* Kinds whose deletion answers with the object instead of a Status. */
 static bool returns_object(const struct api_kind *k)
 {
-    static const char *const plurals[] = { "pods", "serviceaccounts", "persistentvolumeclaims" };
+    static const char *const plurals[] = { "pods", "services", "serviceaccounts",
+                                           "persistentvolumeclaims" };
     for (size_t i = 0; k->builtin && i < COUNT_OF(plurals); i++) {
         if (STREQ(k->resource.plural, plurals[i]))
             return true;
@@ -277,7 +293,7 @@ int rest_delete(struct api_request *rq, struct api_reply *reply)
     run_after(rq);
     if (d.removes && !returns_object(rq->kind->k))
         api_reply_json(rq, reply, 200, success(rq, o));
-    else if (rq->dry_run)
+    else if (rq->dry_run || d.removes)
         rest_reply_value(rq, reply, 200, d.outcome);
     else
         rest_reply_object(rq, reply, 200, o);
@@ -352,11 +368,11 @@ int rest_delete_collection(struct api_request *rq, struct api_reply *reply)
     if (r == 0) {
         struct arena *a = rq->a;
         run_after(rq);
+        struct json *meta = rq->kind->k->builtin ? EMPTY_OBJ() : OBJ("continue", STR(""));
+        json_set(a, meta, "resourceVersion", STRF("%llu", (unsigned long long)l.version));
         api_reply_json(rq, reply, 200,
                        OBJ("kind", STR(rq->kind->k->list_kind), "apiVersion",
-                           STR(rq->kind->api_version), "metadata",
-                           OBJ("resourceVersion", STRF("%llu", (unsigned long long)l.version)),
-                           "items", items));
+                           STR(rq->kind->api_version), "metadata", meta, "items", items));
     }
     store_list_done(&l);
     return r;
