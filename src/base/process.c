@@ -64,10 +64,11 @@ static void ATTR_NORETURN child_fail(struct nest *n, const char *step)
 
 static void child_reset_signals(void)
 {
-    struct sigaction action = { .sa_handler = SIG_DFL };
+    /* The system call, since libc's sigaction() refuses its own signals (32, 33), which a parent that used
+     * posix_spawn() may have left ignored. All zero: the default action. */
+    static const unsigned long by_default[4];
     for (int sig = 1; sig < NSIG; sig++)
-        sigaction(sig, &action,
-                  NULL); /* refuses KILL, STOP and libc's own: nothing to do about it */
+        syscall(SYS_rt_sigaction, sig, by_default, NULL, NSIG / 8);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

@@ -42,11 +42,14 @@ static void our_engine_is_known(void **state)
     AUTO_ARENA a = arena_new();
     const char *dir = *state;
     make_program(arena_printf(a, "%s/kaito-serve", dir));
+    AUTO_FREE char *path = mem_strdup(getenv("PATH"));
+    setenv("PATH", dir, 1); /* a llama-server of this machine would do too */
     struct images *im = images_with(dir, NULL);
     struct image image;
     struct error *err = NULL;
     int r = images_resolve(im, a, "mcr.microsoft.com/aks/kaito/kaito-llama-cpp:1", &image, &err);
     assert_error(r, err, ERROR_NOT_FOUND, "needs the program llama-server");
+    setenv("PATH", path, 1);
     make_program(arena_printf(a, "%s/llama-server", dir));
     assert_int_equal(images_resolve(im, a, "any.registry/kaito-llama-cpp:1", &image, NULL), 0);
     assert_string_equal(image.id, arena_printf(a, "local://%s/kaito-serve", dir));
