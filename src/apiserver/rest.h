@@ -36,6 +36,7 @@ struct rest_filter {
     struct selector *fields;
     bool fields_need_value; /* the field selector asks for more than metadata.name and
                                metadata.namespace */
+    const struct api_kind *k;
 };
 int rest_filter_parse(struct api_request *rq, struct rest_filter *ret);
 void rest_filter_done(struct rest_filter *f);

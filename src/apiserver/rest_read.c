@@ -34,11 +34,14 @@ struct json *rest_view(struct arena *a, const struct served_kind *sk, const stru
     struct json *v = kube_object_parse(a, o);
     if (rest_is_as_stored(sk, o))
         return v;
+    /* Defaults are those of the version in which it is stored. Another one's would be new values that
+     * nobody has set. */
+    const struct served_kind *kept = sk->storage_kind ? sk->storage_kind : sk;
+    if (kept->k->schema)
+        schema_default(a, kept->k->schema, v);
     v = object_in_order(a, sk, v);
-    if (sk->k->schema) {
+    if (sk->k->schema)
         schema_prune(a, sk->k->schema, v, NULL);
-        schema_default(a, sk->k->schema, v);
-    }
     return v;
 }
 
@@ -59,8 +62,14 @@ static struct json *make_table(struct api_request *rq, const struct json *v)
 {
     struct json *table =
         table_from(rq->a, rq->kind->k, v, include_object(rq), true, clock_wall(rq->server->clock));
-    if (str_eq(rq->accepted.version, "v1beta1"))
-        json_set_str(rq->a, table, "apiVersion", "meta.k8s.io/v1beta1");
+    if (!str_eq(rq->accepted.version, "v1beta1"))
+        return table;
+    json_set_str(rq->a, table, "apiVersion", "meta.k8s.io/v1beta1");
+    JSON_FOREACH(it, json_get(table, "rows")) {
+        struct json *object = json_get(it.value, "object");
+        if (str_eq(json_find_str(object, "kind"), "PartialObjectMetadata"))
+            json_set_str(rq->a, object, "apiVersion", "meta.k8s.io/v1beta1");
+    }
     return table;
 }
 
@@ -211,7 +220,7 @@ static int check_fields(struct api_request *rq, struct rest_filter *f)
 int rest_filter_parse(struct api_request *rq, struct rest_filter *ret)
 {
     *ret = (struct rest_filter){ 0 };
-    struct rest_filter f = { 0 };
+    struct rest_filter f = { .k = rq->kind->k };
     const char *labels = request_param(rq, "labelSelector"),
                *fields = request_param(rq, "fieldSelector");
     CLEANUP(error_cleanup) struct error *err = NULL;
@@ -256,6 +265,16 @@ static bool meta_fields_match(const struct selector *fields, const struct kube_o
     return true;
 }
 
+static bool fields_match(const struct rest_filter *f, const struct json *value)
+{
+    if (!f->k->selectable)
+        return selector_matches_fields(f->fields, value);
+    AUTO_ARENA a = arena_new();
+    struct json *copy = json_clone(a, value);
+    f->k->selectable(a, copy);
+    return selector_matches_fields(f->fields, copy);
+}
+
 bool rest_filter_matches(const struct rest_filter *f, const struct kube_object *o,
                          const struct json *value)
 {
@@ -264,7 +283,7 @@ bool rest_filter_matches(const struct rest_filter *f, const struct kube_object *
     if (!f->fields)
         return true;
     return meta_fields_match(f->fields, o) &&
-           (!f->fields_need_value || selector_matches_fields(f->fields, value));
+           (!f->fields_need_value || fields_match(f, value));
 }
 
 static bool matches(struct api_request *rq, const struct rest_filter *f,

@@ -100,16 +100,17 @@ static bool spec_changed(const struct api_kind *k, const struct json *obj, const
     return seen != 0;
 }
 
-static void warn_about_finalizers(struct api_request *rq, const struct json *obj)
+static void warn_about_finalizers(struct api_request *rq, const struct json *obj,
+                                  const struct json *old)
 {
     JSON_FOREACH(it, json_find(obj, "metadata", "finalizers")) {
         const char *name = json_string(it.value);
         if (name && !strchr(name, '/') && !STREQ(name, "orphan") &&
-            !STREQ(name, "foregroundDeletion"))
+            !STREQ(name, "foregroundDeletion") && !meta_has_finalizer(old, name))
             request_warn(
                 rq,
-                "metadata.finalizers: %s: prefer a domain-qualified finalizer name to avoid accidental conflicts "
-                "with other finalizer writers",
+                "metadata.finalizers: %s: prefer a domain-qualified finalizer name including a path (/) to avoid "
+                "accidental conflicts with other finalizer writers",
                 go_quote(rq->a, name));
     }
 }
@@ -120,7 +121,7 @@ static int validate(struct api_request *rq, struct strategy_context *x, const st
     const struct api_kind *k = rq->kind->k;
     struct field_errors errors = { .arena = rq->a };
     if (k->schema)
-        warn_about_finalizers(rq, obj);
+        warn_about_finalizers(rq, obj, old);
     object_meta_validate(k, obj, &errors);
     if (old)
         object_meta_validate_update(obj, old, &errors);
@@ -145,6 +146,17 @@ static int admit(struct api_request *rq, const struct json *obj, const struct js
     if (!reason)
         reason = error_code(err) == ERROR_INVALID ? "BadRequest" : "Forbidden";
     return request_failf(rq, reason, "%s", error_message(err));
+}
+
+static int allocate(struct api_request *rq, struct strategy_context *x, struct json *obj)
+{
+    const struct api_strategy *strategy = rq->kind->k->strategy;
+    struct field_errors errors = { .arena = rq->a };
+    CLEANUP(error_cleanup) struct error *err = NULL;
+    if (!strategy->allocate || strategy->allocate(x, obj, &errors, &err) == 0)
+        return 0;
+    return errors.count ? request_fail_invalid(rq, meta_name(obj), &errors)
+                        : request_fail_error(rq, err);
 }
 
 /* Built-in kinds keep null out of the store; schemas decide about it for custom ones. The version
@@ -175,7 +187,7 @@ static int check_identity(struct api_request *rq, struct json *obj)
 {
     struct json *meta = json_ensure_object(rq->a, obj, "metadata");
     const char *ns = json_find_str(meta, "namespace");
-    if (!str_empty(ns) && !STREQ(ns, rq->ns))
+    if (rq->kind->k->resource.namespaced && !str_empty(ns) && !STREQ(ns, rq->ns))
         return request_failf(
             rq, "BadRequest",
             "the namespace of the provided object does not match the namespace sent on the request");
@@ -218,13 +230,10 @@ static int decide_create(void *ctx, const struct kube_object *current, struct ar
     int r = rest_check_namespace(rq, meta_name(obj), true);
     if (r < 0)
         return r;
-    const struct api_strategy *strategy = rq->kind->k->strategy;
-    if (strategy->allocate) {
-        struct strategy_context x = strategy_context(rq, NULL);
-        CLEANUP(error_cleanup) struct error *why = NULL;
-        if (strategy->allocate(&x, obj, &why) < 0)
-            return request_fail_error(rq, why);
-    }
+    struct strategy_context x = strategy_context(rq, NULL);
+    r = allocate(rq, &x, obj);
+    if (r < 0)
+        return r;
     const struct rest_hooks *hooks = rest_hooks_of(rq->kind);
     if (hooks && hooks->on_write)
         hooks->on_write(rq, obj, NULL);
@@ -375,6 +384,12 @@ static int check_preconditions(struct write *w, struct json *obj, const struct k
         const struct kube_resource *k = &rq->kind->k->resource;
         return request_fail(rq, status_invalid(rq->a, k->group, k->plural, rq->name, &errors));
     }
+    uint64_t number = 0;
+    if (str_to_uint64(version, &number) < 0)
+        return request_fail_unnamed(
+            rq, 500,
+            arena_printf(rq->a, "strconv.ParseUint: parsing %s: invalid syntax",
+                         go_quote(rq->a, version)));
     if (!STREQ(version, current->resource_version))
         return request_fail_conflict(rq, rq->name);
     return 0;
@@ -413,6 +428,8 @@ static int prepare_update(struct api_request *rq, struct json *obj, const struct
     if (k->has_generation && !is_status_write(rq) && spec_changed(k, obj, old))
         json_set_int(rq->a, json_get(obj, "metadata"), "generation", meta_generation(old) + 1);
     int r = validate(rq, &x, obj, old);
+    if (r == 0 && !is_status_write(rq))
+        r = allocate(rq, &x, obj);
     if (r == 0)
         r = admit(rq, obj, old);
     *ret = obj;

@@ -30,8 +30,9 @@ struct api_strategy {
     void (*prepare)(struct strategy_context *x, struct json *obj);
     /* All rules for create (x->old NULL) and update. */
     void (*validate)(struct strategy_context *x, const struct json *obj, struct field_errors *errors);
-    /* Runs last before a create is stored: allocations such as ClusterIPs. */
-    int (*allocate)(struct strategy_context *x, struct json *obj, struct error **err);
+    /* Runs last before an object is stored: allocations such as ClusterIPs. Fails with either something in errors (what was
+     * asked for cannot be had) or err. */
+    int (*allocate)(struct strategy_context *x, struct json *obj, struct field_errors *errors, struct error **err);
 };
 
 struct table_column {
@@ -54,6 +55,9 @@ struct api_kind {
     bool builtin;
     const struct api_strategy *strategy;       /* never NULL */
     const char *const *field_selectors;        /* besides metadata.name and metadata.namespace */
+    /* Changes a copy of an object so that its fields stand where the names in field_selectors look for them, with what absent
+     * ones are; NULL: they do. */
+    void (*selectable)(struct arena *a, struct json *obj);
     /* Tables. `cells` appends one value per column; NULL: name and age only. */
     const struct table_column *columns;
     size_t column_count;

@@ -3,9 +3,9 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "apiserver/kinds/crd_versions.h"
 #include "apiserver/kinds/kinds.h"
 #include "apiserver/kinds/rules.h"
-#include "apiserver/table.h"
 #include "base/str.h"
 #include "kube/meta.h"
 #include "kube/selector.h"
@@ -54,16 +54,6 @@ static void prepare(struct strategy_context *x, struct json *obj)
 }
 
 /* ---- names ----------------------------------------------------------------------------------- */
-
-/* All texts of a rule in one, with a comma between them. */
-static void check_joined(const char *checked, const char *shown, const char *prefix,
-                         rule_text *rule, const struct field_path *p, struct field_errors *errors)
-{
-    CLEANUP(error_cleanup) struct error *err = NULL;
-    if (rule(checked, &err) < 0)
-        field_invalid_str(errors, p, shown, "%s%s", prefix,
-                          str_replace(errors->arena, error_message(err), "; ", ","));
-}
 
 static void check_names(const struct json *names, const struct field_path *p,
                         struct field_errors *errors)
@@ -117,191 +107,48 @@ static void check_group(const char *group, const struct field_path *p, struct fi
         field_invalid_str(errors, p, group, "should be a domain with at least one dot");
 }
 
-/* ---- versions -------------------------------------------------------------------------------- */
-
-static void check_path(const char *path, bool label, const char *root, const char *said,
-                       const struct field_path *p, struct field_errors *errors)
-{
-    if (str_empty(path)) {
-        if (!label)
-            field_required(errors, p, NO_DETAIL);
-    } else if (*path != '.') {
-        field_invalid_str(errors, p, path, "must be a simple json path starting with .");
-    } else if (!str_has_prefix(path, root) && !(label && str_has_prefix(path, ".spec."))) {
-        field_invalid_str(errors, p, path, "should be a json path under %s", said);
-    }
-}
-
-static void check_scale(const struct json *scale, const struct field_path *p,
-                        struct field_errors *errors)
-{
-    if (!json_is_object(scale))
-        return;
-    check_path(json_find_str(scale, "specReplicasPath"), false, ".spec.", ".spec",
-               FIELD(p, "scale.specReplicasPath"), errors);
-    check_path(json_find_str(scale, "statusReplicasPath"), false, ".status.", ".status",
-               FIELD(p, "scale.statusReplicasPath"), errors);
-    check_path(json_find_str(scale, "labelSelectorPath"), true, ".status.",
-               "either .spec or .status", FIELD(p, "scale.labelSelectorPath"), errors);
-}
-
-/* With a status subresource, what stands beside properties at the root would be lost for the
- * status. */
-static void check_root(const struct json *schema, bool has_status, const struct field_path *p,
-                       struct field_errors *errors)
-{
-    static const char *const allowed[] = { "description",
-                                           "type",
-                                           "format",
-                                           "title",
-                                           "maximum",
-                                           "exclusiveMaximum",
-                                           "minimum",
-                                           "exclusiveMinimum",
-                                           "maxLength",
-                                           "minLength",
-                                           "pattern",
-                                           "maxItems",
-                                           "minItems",
-                                           "uniqueItems",
-                                           "multipleOf",
-                                           "required",
-                                           "items",
-                                           "properties",
-                                           "externalDocs",
-                                           "example",
-                                           "x-kubernetes-preserve-unknown-fields",
-                                           "x-kubernetes-validations",
-                                           NULL };
-    if (!has_status)
-        return;
-    JSON_FOREACH(it, schema) {
-        if (STREQ(it.key, "type") && !str_eq(json_string(it.value), "object")) {
-            field_invalid_str(
-                errors, FIELD(p, "type"), json_string(it.value),
-                "only \"object\" is allowed as the type at the root of the schema if the status subresource is enabled");
-            return;
-        }
-        if (!is_one_of(it.key, allowed) && !json_is_null(it.value)) {
-            field_invalid(
-                errors, p, schema,
-                "only [Description Type Format Title Maximum ExclusiveMaximum Minimum ExclusiveMinimum MaxLength MinLength "
-                "Pattern MaxItems MinItems UniqueItems MultipleOf Required Items Properties ExternalDocs Example "
-                "XPreserveUnknownFields XValidations] fields are allowed at the root of the schema if the status "
-                "subresource is enabled");
-            return;
-        }
-    }
-}
-
-static void check_deprecation(const struct json *version, const struct field_path *p,
-                              struct field_errors *errors)
-{
-    const char *warning = json_find_str(version, "deprecationWarning");
-    if (!warning)
-        return;
-    if (!json_find_bool(version, false, "deprecated")) {
-        field_invalid_str(errors, p, warning, "can only be set for deprecated versions");
-        return;
-    }
-    if (strlen(warning) > 256)
-        field_invalid_str(errors, p, warning, "must be <= 256 characters long");
-    if (!*warning)
-        field_invalid_str(errors, p, warning, "must not be an empty string");
-}
-
-/* Fields by which lists can be filtered: scalars of the schema, outside of metadata. */
-static void check_selectable(const struct json *version, const struct field_path *path,
-                             struct field_errors *errors)
-{
-    const struct json *fields = json_get(version, "selectableFields");
-    JSON_FOREACH(it, fields) {
-        const struct field_path *p = FIELD(FIELD_AT(path, it.index), "jsonPath");
-        const char *text = json_find_str(it.value, "jsonPath");
-        if (str_empty(text)) {
-            field_required(errors, p, NO_DETAIL);
-            continue;
-        }
-        const struct json *schema = json_find(version, "schema", "openAPIV3Schema");
-        size_t parts = 0;
-        char **names = str_split(errors->arena, *text == '.' ? text + 1 : text, '.', &parts);
-        for (size_t i = 0; schema && i < parts; i++)
-            schema = json_find(schema, "properties", names[i]);
-        const char *type = json_find_str(schema, "type");
-        if (!schema || *text != '.')
-            field_invalid_str(errors, p, text,
-                              "is an invalid path: does not refer to a valid field");
-        else if (parts && STREQ(names[0], "metadata"))
-            field_invalid_str(errors, p, text, "must not point to fields in metadata");
-        else if (!str_eq(type, "string") && !str_eq(type, "boolean") && !str_eq(type, "integer"))
-            field_invalid_str(
-                errors, p, text,
-                "must point to a field of type string, boolean or integer. Enum string fields and strings with "
-                "formats are allowed.");
-    }
-    if (json_size(fields) > 8)
-        field_too_many(errors, path, (int64_t)json_size(fields), 8);
-}
-
-static void check_version(const struct json *version, const struct field_path *p,
-                          struct field_errors *errors)
-{
-    const struct json *schema = json_find(version, "schema", "openAPIV3Schema");
-    const char *name = json_find_str(version, "name");
-    check_joined(name ? name : "", name, "", kube_validate_dns1035_label, FIELD(p, "name"), errors);
-    check_deprecation(version, FIELD(p, "deprecationWarning"), errors);
-    if (json_is_object(schema)) {
-        const struct field_path *at = FIELD(FIELD(p, "schema"), "openAPIV3Schema");
-        struct schema *compiled = NULL;
-        check_root(schema, json_is_object(json_find(version, "subresources", "status")), at,
-                   errors);
-        schema_compile(schema, field_path_text(errors->arena, at), &compiled, errors);
-        schema_free(compiled);
-    }
-    check_scale(json_find(version, "subresources", "scale"), FIELD(p, "subresources"), errors);
-    struct crd_columns *columns = NULL;
-    crd_columns_compile(json_get(version, "additionalPrinterColumns"),
-                        field_path_text(errors->arena, FIELD(p, "additionalPrinterColumns")),
-                        &columns, errors);
-    crd_columns_free(columns);
-    check_selectable(version, FIELD(p, "selectableFields"), errors);
-}
-
-static void check_versions(const struct json *obj, const struct field_path *spec,
-                           struct field_errors *errors)
-{
-    const struct json *versions = json_find(obj, "spec", "versions");
-    const struct field_path *p = FIELD(spec, "versions");
-    size_t storage = 0;
-    bool unique = true;
-    JSON_FOREACH(it, versions)
-        if (!json_is_object(json_find(it.value, "schema", "openAPIV3Schema")))
-            field_required(errors, FIELD(FIELD(FIELD_AT(p, it.index), "schema"), "openAPIV3Schema"),
-                           NO_DETAIL);
-    JSON_FOREACH(it, versions) {
-        storage += json_find_bool(it.value, false, "storage");
-        JSON_FOREACH(other, versions)
-            if (other.index < it.index &&
-                same_value(json_get(other.value, "name"), json_get(it.value, "name")))
-                unique = false;
-        check_version(it.value, FIELD_AT(p, it.index), errors);
-    }
-    if (!unique)
-        field_invalid(errors, p, versions, "must contain unique version names");
-    if (storage != 1)
-        field_invalid(errors, p, versions,
-                      "must have exactly one version marked as storage version");
-}
-
 /* ---- conversion ------------------------------------------------------------------------------ */
 
-static void check_conversion(const struct json *conversion, const struct field_path *p,
+static bool preserves(const struct json *spec)
+{
+    return json_find_bool(spec, false, "preserveUnknownFields");
+}
+
+static void check_review_versions(const struct json *versions, const struct field_path *p,
+                                  struct field_errors *errors)
+{
+    bool known = false;
+    if (json_size(versions) == 0) {
+        field_required(errors, p, NO_DETAIL);
+        return;
+    }
+    JSON_FOREACH(it, versions) {
+        const char *v = json_string(it.value) ? json_string(it.value) : "";
+        bool seen = false;
+        JSON_FOREACH(other, versions)
+            seen = seen || (other.index < it.index && str_eq(json_string(other.value), v));
+        if (seen) {
+            field_invalid_str(errors, FIELD_AT(p, it.index), v, "duplicate version");
+            continue;
+        }
+        check_joined(v, v, "", kube_validate_dns1035_label, FIELD_AT(p, it.index), errors);
+        known = known || STREQ(v, "v1") || STREQ(v, "v1beta1");
+    }
+    if (!known)
+        field_invalid(errors, p, versions, "must include at least one of v1, v1beta1");
+}
+
+static void check_conversion(const struct json *spec, const struct field_path *p,
                              struct field_errors *errors)
 {
     static const char *const known[] = { "None", "Webhook", NULL };
-    const char *strategy = json_find_str(conversion, "strategy");
-    const struct json *webhook = json_get(conversion, "webhook"),
-                      *config = json_get(webhook, "clientConfig");
+    const char *strategy = json_find_str(spec, "conversion", "strategy");
+    const struct json *webhook = json_find(spec, "conversion", "webhook"),
+                      *config = json_get(webhook, "clientConfig"),
+                      *reviews = json_get(webhook, "conversionReviewVersions");
+    if (preserves(spec) && !str_eq(strategy, "None"))
+        field_invalid_str(errors, FIELD(p, "strategy"), strategy,
+                          "must be None if spec.preserveUnknownFields is true");
     check_enum(strategy, known, FIELD(p, "strategy"), errors);
     if (str_eq(strategy, "Webhook")) {
         if (!json_is_object(config))
@@ -310,18 +157,24 @@ static void check_conversion(const struct json *conversion, const struct field_p
         else if (!json_get(config, "url") == !json_get(config, "service"))
             field_required(errors, FIELD(p, "webhookClientConfig"),
                            "exactly one of url or service is required");
-        if (json_size(json_get(webhook, "conversionReviewVersions")) == 0)
-            field_required(errors, FIELD(p, "conversionReviewVersions"), NO_DETAIL);
+        check_review_versions(reviews, FIELD(p, "conversionReviewVersions"), errors);
+        return;
+    }
+    if (json_is_object(config))
+        field_forbidden(errors, FIELD(p, "webhookClientConfig"),
+                        "should not be set when strategy is not set to Webhook");
+    if (json_size(reviews) > 0)
+        field_forbidden(errors, FIELD(p, "conversionReviewVersions"),
+                        "should not be set when strategy is not set to Webhook");
+}
+
+/* A CRD that is right but for this: objects would be served unconverted without a word. */
+static void refuse_webhook(const struct json *spec, const struct field_path *p,
+                           struct field_errors *errors)
+{
+    if (str_eq(json_find_str(spec, "conversion", "strategy"), "Webhook"))
         field_forbidden(errors, FIELD(p, "strategy"),
                         "conversion webhooks are not called by this server; use strategy None");
-    } else {
-        if (json_is_object(config))
-            field_forbidden(errors, FIELD(p, "webhookClientConfig"),
-                            "should not be set when strategy is not set to Webhook");
-        if (json_size(json_get(webhook, "conversionReviewVersions")) > 0)
-            field_forbidden(errors, FIELD(p, "conversionReviewVersions"),
-                            "should not be set when strategy is not set to Webhook");
-    }
 }
 
 /* ---- whole ----------------------------------------------------------------------------------- */
@@ -352,14 +205,40 @@ static void check_update(const struct json *obj, const struct json *old,
                     FIELD(names, "plural"), errors);
 }
 
-/* A version in which objects may still be stored cannot go. */
-static void check_stored_versions(const struct json *obj, struct field_errors *errors)
+static bool has_string(const struct json *list, const char *s)
 {
+    JSON_FOREACH(it, list)
+        if (str_eq(json_string(it.value), s))
+            return true;
+    return false;
+}
+
+/* A version in which objects may still be stored cannot go. The storage version of spec is added to
+ * `was` before it is checked: the first one, where there are several. */
+static void check_stored_versions(const struct json *spec, const struct json *was,
+                                  struct field_errors *errors)
+{
+    struct arena *a = errors->arena;
     const struct field_path *p = FIELD(FIELD(NULL, "status"), "storedVersions");
-    JSON_FOREACH(it, json_find(obj, "status", "storedVersions")) {
+    const struct json *versions = json_get(spec, "versions");
+    struct json *stored = json_is_array(was) ? json_clone(a, was) : json_new_array(a);
+    const char *first = NULL;
+    JSON_FOREACH(it, versions) {
+        const char *name = json_find_str(it.value, "name");
+        if (!json_find_bool(it.value, false, "storage") || !name)
+            continue;
+        if (!first && !has_string(stored, name))
+            json_append(stored, STR(name));
+        first = first ? first : name;
+        if (!has_string(stored, name))
+            field_invalid(errors, p, stored, "must have the storage version %s", name);
+    }
+    if (json_size(stored) == 0)
+        field_invalid_raw(errors, p, "null", "must have at least one stored version");
+    JSON_FOREACH(it, stored) {
         const char *v = json_string(it.value);
         bool found = false;
-        JSON_FOREACH(version, json_find(obj, "spec", "versions"))
+        JSON_FOREACH(version, versions)
             found = found || str_eq(json_find_str(version.value, "name"), v);
         if (!found)
             field_invalid_str(
@@ -368,6 +247,31 @@ static void check_stored_versions(const struct json *obj, struct field_errors *e
                 "until a storage migration ensures no data remains persisted in %s and removes %s from "
                 "status.storedVersions",
                 v, v, v);
+    }
+}
+
+/* Where unknown fields are kept, a default would make one look as if the user had written it. */
+static bool has_defaults(const struct json *schema)
+{
+    if (json_get(schema, "default"))
+        return true;
+    JSON_FOREACH(it, json_get(schema, "properties"))
+        if (has_defaults(it.value))
+            return true;
+    const struct json *items = json_get(schema, "items");
+    return json_is_object(items) && has_defaults(items);
+}
+
+static void check_defaults_are_pruned(const struct json *spec, const struct field_path *p,
+                                      struct field_errors *errors)
+{
+    JSON_FOREACH(it, json_get(spec, "versions")) {
+        if (!preserves(spec) || !has_defaults(json_find(it.value, "schema", "openAPIV3Schema")))
+            continue;
+        field_invalid(errors, FIELD(p, "preserveUnknownFields"),
+                      json_get(spec, "preserveUnknownFields"),
+                      "must be false in order to use defaults in the schema");
+        return;
     }
 }
 
@@ -404,21 +308,29 @@ static void validate(struct strategy_context *x, const struct json *obj,
     static const char *const scopes[] = { "Cluster", "Namespaced", NULL };
     const struct json *spec = json_get(obj, "spec"), *names = json_get(spec, "names");
     const struct field_path *p = FIELD(NULL, "spec");
+    const size_t before = errors->count;
     if (STREQ(x->subresource, "status"))
         return;
     if (!x->old)
         check_object_name(obj, errors);
     check_group(json_find_str(spec, "group"), FIELD(p, "group"), errors);
     check_enum(json_find_str(spec, "scope"), scopes, FIELD(p, "scope"), errors);
-    check_versions(obj, p, errors);
+    check_defaults_are_pruned(spec, p, errors);
+    crd_check_versions(spec, p, errors);
     check_required_names(names, FIELD(p, "names"), errors);
     check_names(names, FIELD(p, "names"), errors);
-    check_conversion(json_get(spec, "conversion"), FIELD(p, "conversion"), errors);
-    if (x->old) {
+    crd_check_common(spec, p, errors);
+    check_conversion(spec, FIELD(p, "conversion"), errors);
+    if (x->old)
         check_update(obj, x->old, errors);
-        check_stored_versions(obj, errors);
-    }
+    check_stored_versions(spec, json_find(x->old, "status", "storedVersions"), errors);
     check_approval(obj, errors);
+    if (preserves(spec) && !preserves(json_get(x->old, "spec")))
+        field_invalid(
+            errors, FIELD(p, "preserveUnknownFields"), json_get(spec, "preserveUnknownFields"),
+            "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead");
+    if (errors->count == before)
+        refuse_webhook(spec, FIELD(p, "conversion"), errors);
 }
 
 static void cells(struct arena *a, const struct json *obj, int64_t now_wall_ns, struct json *cells)

@@ -100,6 +100,14 @@ static void cells(struct arena *a, const struct json *obj, int64_t now_wall_ns, 
     json_append(cells, STR(meta_name(obj)));
 }
 
+static void selectable(struct arena *a, struct json *obj)
+{
+    const char *component = json_find_str(obj, "source", "component");
+    if (str_empty(component))
+        component = json_find_str(obj, "reportingComponent");
+    json_set_str(a, obj, "source", component ? component : "");
+}
+
 static const struct table_column columns[] = {
     { "Last Seen", "string", "", 0, "When it happened last." },
     { "Type", "string", "", 0, "Normal or Warning." },
@@ -126,6 +134,7 @@ const struct api_kind kind_event = {
             "involvedObject.kind", "involvedObject.namespace", "involvedObject.name",
             "involvedObject.uid", "involvedObject.apiVersion", "involvedObject.resourceVersion",
             "involvedObject.fieldPath", "reason", "reportingComponent", "source", "type", NULL },
+    .selectable = selectable,
     .columns = columns,
     .column_count = COUNT_OF(columns),
     .cells = cells,

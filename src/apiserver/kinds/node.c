@@ -30,10 +30,11 @@ static bool is_repeated_taint(const struct json *taints, size_t index, const str
     return false;
 }
 
+/* The API server has taints below metadata in its messages, and says on updates everything twice.
+ */
 static void check_taints(const struct json *taints, struct field_errors *errors)
 {
     static const char *const effects[] = { "NoSchedule", "PreferNoSchedule", "NoExecute", NULL };
-    /* the API server has them below metadata in its messages */
     const struct field_path *path = FIELD(FIELD(NULL, "metadata"), "taints");
     JSON_FOREACH(it, taints) {
         const struct field_path *p = FIELD_AT(path, it.index);
@@ -84,6 +85,8 @@ static void validate_update(const struct json *obj, const struct json *old,
     static const char why[] = "node updates may not change %s except from \"\" to valid";
     const struct field_path *spec = FIELD(NULL, "spec");
     const struct json *cidrs = json_find(old, "spec", "podCIDRs");
+    check_resources(obj, "capacity", errors);
+    check_resources(obj, "allocatable", errors);
     check_addresses(json_find(obj, "status", "addresses"), errors);
     if (json_size(cidrs) > 0 && !same_value(json_find(obj, "spec", "podCIDRs"), cidrs))
         field_forbidden(errors, FIELD(spec, "podCIDRs"), why, "podCIDR");
@@ -91,6 +94,7 @@ static void validate_update(const struct json *obj, const struct json *old,
     if (json_string_len(provider) > 0 &&
         !same_value(json_find(obj, "spec", "providerID"), provider))
         field_forbidden(errors, FIELD(spec, "providerID"), why, "providerID");
+    check_taints(json_find(obj, "spec", "taints"), errors);
     if (!same_value(json_find(obj, "spec", "externalID"), json_find(old, "spec", "externalID")))
         field_forbidden(errors, FIELD(spec, "externalID"), "may not be updated");
 }
@@ -98,9 +102,11 @@ static void validate_update(const struct json *obj, const struct json *old,
 static void validate(struct strategy_context *x, const struct json *obj,
                      struct field_errors *errors)
 {
-    check_taints(json_find(obj, "spec", "taints"), errors);
-    check_resources(obj, "capacity", errors);
-    check_resources(obj, "allocatable", errors);
+    if (!STREQ(x->subresource, "status")) {
+        check_taints(json_find(obj, "spec", "taints"), errors);
+        check_resources(obj, "capacity", errors);
+        check_resources(obj, "allocatable", errors);
+    }
     if (x->old)
         validate_update(obj, x->old, errors);
 }
@@ -166,6 +172,12 @@ static void cells(struct arena *a, const struct json *obj, int64_t now_wall_ns, 
     json_append(cells, cell_text(a, json_find_str(info, "containerRuntimeVersion"), "<unknown>"));
 }
 
+static void selectable(struct arena *a, struct json *obj)
+{
+    struct json *spec = json_ensure_object(a, obj, "spec");
+    json_set_bool(a, spec, "unschedulable", json_find_bool(spec, false, "unschedulable"));
+}
+
 static const struct table_column columns[] = {
     COLUMN_NAME,
     { "Status", "string", "", 0, "Whether the node can run pods." },
@@ -189,6 +201,7 @@ const struct api_kind kind_node = {
     .builtin = true,
     .strategy = &(const struct api_strategy){ .set_defaults = set_defaults, .validate = validate },
     .field_selectors = (const char *const[]){ "spec.unschedulable", NULL },
+    .selectable = selectable,
     .columns = columns,
     .column_count = COUNT_OF(columns),
     .cells = cells,

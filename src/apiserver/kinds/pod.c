@@ -487,6 +487,12 @@ static struct json *row_conditions(struct arena *a, const struct json *obj)
                    STR(failed ? "The pod failed." : "The pod has completed successfully.")));
 }
 
+static void selectable(struct arena *a, struct json *obj)
+{
+    struct json *spec = json_ensure_object(a, obj, "spec");
+    json_set_bool(a, spec, "hostNetwork", json_find_bool(spec, false, "hostNetwork"));
+}
+
 static const struct table_column columns[] = {
     COLUMN_NAME,
     { "Ready", "string", "", 0, "How many of the containers are ready." },
@@ -517,6 +523,7 @@ const struct api_kind kind_pod = {
         (const char *const[]){ "spec.nodeName", "spec.restartPolicy", "spec.schedulerName",
                                "spec.serviceAccountName", "spec.hostNetwork", "status.phase",
                                "status.podIP", "status.podIPs", "status.nominatedNodeName", NULL },
+    .selectable = selectable,
     .columns = columns,
     .column_count = COUNT_OF(columns),
     .cells = cells,

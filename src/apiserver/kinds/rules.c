@@ -127,6 +127,15 @@ void check_text(const char *text, rule_text *rule, const struct field_path *p,
     field_invalid_each(errors, p, text, err);
 }
 
+void check_joined(const char *checked, const char *shown, const char *prefix, rule_text *rule,
+                  const struct field_path *p, struct field_errors *errors)
+{
+    CLEANUP(error_cleanup) struct error *err = NULL;
+    if (rule(checked, &err) < 0)
+        field_invalid_str(errors, p, shown, "%s%s", prefix,
+                          str_replace(errors->arena, error_message(err), "; ", ","));
+}
+
 bool is_one_of(const char *s, const char *const *known)
 {
     for (size_t i = 0; s && known[i]; i++)

@@ -14,6 +14,10 @@ int rule_percent(const char *text, struct error **err);
 typedef int rule_text(const char *text, struct error **err);
 void check_text(const char *text, rule_text *rule, const struct field_path *p,
                 struct field_errors *errors);
+/* All texts of the rule in one error, with commas between them, after `prefix`; for `shown` where
+ * what is checked is not what the user wrote. */
+void check_joined(const char *checked, const char *shown, const char *prefix, rule_text *rule,
+                  const struct field_path *p, struct field_errors *errors);
 
 bool is_one_of(const char *s, const char *const *known);
 /* "" and NULL: Required; else one of known (NULL-terminated, shown in this order). */

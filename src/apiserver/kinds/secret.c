@@ -48,6 +48,24 @@ static void require(const struct json *data, const char *key, struct field_error
         field_required(errors, FIELD_KEY(FIELD(NULL, "data"), key), NO_DETAIL);
 }
 
+/* Whether a text that is no JSON stops in the middle of a string, an array or an object. */
+static bool is_cut_off(const char *s, size_t len)
+{
+    size_t depth = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < len; i++) {
+        if (s[i] == '"')
+            quoted = !quoted;
+        else if (quoted)
+            i += s[i] == '\\';
+        else if (s[i] == '{' || s[i] == '[')
+            depth++;
+        else if (s[i] == '}' || s[i] == ']')
+            depth -= depth > 0;
+    }
+    return len == 0 || quoted || depth > 0;
+}
+
 /* The value of the key must be a JSON object. */
 static void require_json(const struct json *data, const char *key, struct field_errors *errors)
 {
@@ -65,9 +83,10 @@ static void require_json(const struct json *data, const char *key, struct field_
     if (base64_decode(a, text, strlen(text), &bytes, &len) < 0 ||
         json_parse(a, bytes, len, &v, &err) < 0) {
         const char *first =
-            len == 0 ? "unexpected end of JSON input"
-                     : arena_printf(a, "invalid character '%c' looking for beginning of value",
-                                    bytes[0]);
+            is_cut_off(bytes, len)
+                ? "unexpected end of JSON input"
+                : arena_printf(a, "invalid character '%c' looking for beginning of value",
+                               bytes[0]);
         field_invalid_str(errors, p, "<secret contents redacted>", "%s", first);
     } else if (!json_is_object(v)) {
         field_invalid_str(errors, p, "<secret contents redacted>",

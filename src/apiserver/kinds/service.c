@@ -88,8 +88,13 @@ static void set_defaults(struct strategy_context *x, struct json *obj)
         json_set_str(a, spec, "externalTrafficPolicy", "Cluster");
     if (!json_get(spec, "internalTrafficPolicy") && !STREQ(type_of(obj), "ExternalName"))
         json_set_str(a, spec, "internalTrafficPolicy", "Cluster");
-    if (STREQ(type_of(obj), "LoadBalancer") && !json_get(spec, "allocateLoadBalancerNodePorts"))
+    if (!STREQ(type_of(obj), "LoadBalancer"))
+        return;
+    if (!json_get(spec, "allocateLoadBalancerNodePorts"))
         json_set_bool(a, spec, "allocateLoadBalancerNodePorts", true);
+    JSON_FOREACH(it, json_find(obj, "status", "loadBalancer", "ingress"))
+        if (!str_empty(json_find_str(it.value, "ip")) && !json_get(it.value, "ipMode"))
+            json_set_str(a, it.value, "ipMode", "VIP");
 }
 
 /* ---- prepare --------------------------------------------------------------------------------- */
@@ -202,9 +207,6 @@ static void prepare(struct strategy_context *x, struct json *obj)
         set_families(a, spec);
     if (!x->old || !STREQ(type_of(x->old), type_of(obj)))
         warn(x, obj);
-    /* an update may ask for what only a create does else: another type, or more ports */
-    if (x->old)
-        service_ip_fill(x, obj, NULL);
 }
 
 /* ---- validation ------------------------------------------------------------------------------ */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "apiserver/kinds/rules.h"
 #include "apiserver/server.h"
 #include "base/map.h"
 #include "base/rand.h"
@@ -69,32 +70,33 @@ static struct map *find_taken(struct strategy_context *x, const struct json *obj
     return taken;
 }
 
-static int fail_invalid(struct error **err, const struct json *obj, const char *text)
-{
-    int r = error_set(err, ERROR_INVALID, "Service \"%s\" is invalid: %s", meta_name(obj), text);
-    if (err)
-        error_set_reason(*err, "Invalid");
-    return r;
-}
-
-static int take_asked(struct strategy_context *x, const struct json *obj, const struct map *taken,
-                      const struct range *range, const char *cidr, const char *ip,
-                      struct error **err)
+static void check_asked(const struct map *taken, const struct range *range, const char *ip,
+                        struct field_errors *errors)
 {
     struct in_addr in;
     const char *why = NULL;
     if (inet_pton(AF_INET, ip, &in) != 1 || ntohl(in.s_addr) - range->first >= range->count)
-        why = arena_printf(
-            x->a, "the provided IP (%s) is not in the valid range. The range of valid IPs is %s",
-            ip, cidr);
+        why = "the provided network does not match the current range";
     else if (map_has(taken, ip))
         why = "provided IP is already allocated";
-    if (!why)
-        return 0;
-    return fail_invalid(
-        err, obj,
-        arena_printf(x->a, "spec.clusterIPs: Invalid value: [\"%s\"]: failed to allocate IP %s: %s",
-                     ip, ip, why));
+    if (why)
+        field_invalid_raw(errors, FIELD(FIELD(NULL, "spec"), "clusterIPs"),
+                          arena_printf(errors->arena, "[\"%s\"]", ip),
+                          "failed to allocate IP %s: %s", ip, why);
+}
+
+static void check_port_asked(const struct map *taken, int64_t port, size_t index,
+                             struct field_errors *errors)
+{
+    const struct field_path *ports = FIELD(FIELD(NULL, "spec"), "ports");
+    const struct field_path *p = FIELD(FIELD_AT(ports, index), "nodePort");
+    if (map_has(taken, arena_printf(errors->arena, "port %" PRId64, port)))
+        field_invalid_int(errors, p, port, "provided port is already allocated");
+    else if (port < NODE_PORT_FIRST || port > NODE_PORT_LAST)
+        field_invalid_int(
+            errors, p, port,
+            "provided port is not in the valid range. The range of valid ports is %d-%d",
+            NODE_PORT_FIRST, NODE_PORT_LAST);
 }
 
 /* From a random start, so that a new Service rarely gets the address that an old one just had. */
@@ -114,7 +116,7 @@ static bool take_free(const struct map *taken, const struct range *range, char o
 }
 
 static int fill_ip(struct strategy_context *x, struct json *obj, const struct map *taken,
-                   struct error **err)
+                   struct field_errors *errors, struct error **err)
 {
     struct arena *a = x->a;
     const struct apiserver *server = x->server;
@@ -127,8 +129,11 @@ static int fill_ip(struct strategy_context *x, struct json *obj, const struct ma
     if (!parse_range(cidr, &range))
         return error_set(err, ERROR_INTERNAL, "the range of Service addresses cannot be read: %s",
                          cidr);
-    if (asked)
-        return x->old ? 0 : take_asked(x, obj, taken, &range, cidr, asked, err);
+    if (asked) {
+        if (!same_value(json_get(spec, "clusterIPs"), json_find(x->old, "spec", "clusterIPs")))
+            check_asked(taken, &range, asked, errors);
+        return 0;
+    }
     char ip[INET_ADDRSTRLEN];
     if (!take_free(taken, &range, ip))
         return error_set(err, ERROR_INTERNAL, "failed to allocate a serviceIP: range is full");
@@ -137,37 +142,30 @@ static int fill_ip(struct strategy_context *x, struct json *obj, const struct ma
     return 0;
 }
 
+static bool take_free_port(struct arena *a, const struct map *taken, int64_t *ret)
+{
+    const int64_t room = NODE_PORT_LAST - NODE_PORT_FIRST + 1,
+                  start = (int64_t)(rand_u64() % (uint64_t)room);
+    for (int64_t i = 0; i < room; i++) {
+        *ret = NODE_PORT_FIRST + (start + i) % room;
+        if (!map_has(taken, arena_printf(a, "port %" PRId64, *ret)))
+            return true;
+    }
+    return false;
+}
+
 static int fill_ports(struct strategy_context *x, struct json *obj, struct map *taken,
-                      struct error **err)
+                      struct field_errors *errors, struct error **err)
 {
     struct json *spec = json_get(obj, "spec");
     bool wanted = json_find_bool(spec, true, "allocateLoadBalancerNodePorts");
     JSON_FOREACH(it, json_get(spec, "ports")) {
         int64_t port = json_find_int(it.value, 0, "nodePort");
-        if (port && map_has(taken, arena_printf(x->a, "port %" PRId64, port)))
-            return fail_invalid(err, obj,
-                                arena_printf(x->a,
-                                             "spec.ports[%zu].nodePort: Invalid value: %" PRId64
-                                             ": provided port is already "
-                                             "allocated",
-                                             it.index, port));
-        if (port && (port < NODE_PORT_FIRST || port > NODE_PORT_LAST))
-            return fail_invalid(err, obj,
-                                arena_printf(x->a,
-                                             "spec.ports[%zu].nodePort: Invalid value: %" PRId64
-                                             ": provided port is not in the "
-                                             "valid range. The range of valid ports is %d-%d",
-                                             it.index, port, NODE_PORT_FIRST, NODE_PORT_LAST));
+        if (port)
+            check_port_asked(taken, port, it.index, errors);
         if (port || !wanted)
             continue;
-        int64_t room = NODE_PORT_LAST - NODE_PORT_FIRST + 1,
-                start = (int64_t)(rand_u64() % (uint64_t)room);
-        for (int64_t i = 0; i < room && !port; i++) {
-            int64_t candidate = NODE_PORT_FIRST + (start + i) % room;
-            if (!map_has(taken, arena_printf(x->a, "port %" PRId64, candidate)))
-                port = candidate;
-        }
-        if (!port)
+        if (!take_free_port(x->a, taken, &port))
             return error_set(err, ERROR_INTERNAL, "failed to allocate a nodePort: range is full");
         json_set_int(x->a, it.value, "nodePort", port);
         map_set(taken, arena_printf(x->a, "port %" PRId64, port), &present);
@@ -175,14 +173,15 @@ static int fill_ports(struct strategy_context *x, struct json *obj, struct map *
     return 0;
 }
 
-int service_ip_fill(struct strategy_context *x, struct json *obj, struct error **err)
+int service_ip_fill(struct strategy_context *x, struct json *obj, struct field_errors *errors,
+                    struct error **err)
 {
     const char *type = json_find_str(obj, "spec", "type");
     if (str_eq(type, "ExternalName"))
         return 0;
     AUTO_MAP taken = find_taken(x, obj);
-    int r = fill_ip(x, obj, taken, err);
+    int r = fill_ip(x, obj, taken, errors, err);
     if (r == 0 && (str_eq(type, "NodePort") || str_eq(type, "LoadBalancer")))
-        r = fill_ports(x, obj, taken, err);
-    return r;
+        r = fill_ports(x, obj, taken, errors, err);
+    return r == 0 && errors->count ? -ERROR_INVALID : r;
 }

@@ -5,6 +5,6 @@
 
 /* Gives the Service what its type needs and it does not have: an address of
  * apiserver_options.service_cidr, node ports. Runs in the decision about the write, so that two
- * Services cannot be given the same. Errors are "Invalid" with the API server's words when an
- * address that was asked for cannot be had. */
-int service_ip_fill(struct strategy_context *x, struct json *obj, struct error **err);
+ * Services cannot be given the same. What was asked for and cannot be had goes to errors. */
+int service_ip_fill(struct strategy_context *x, struct json *obj, struct field_errors *errors,
+                    struct error **err);

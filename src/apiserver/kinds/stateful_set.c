@@ -122,8 +122,8 @@ static void check_template(const struct json *spec, const struct field_path *pat
     if (selector_from_object(selector_json, &selector, &err) < 0) {
         field_invalid(errors, FIELD(path, "selector"), selector_json, NO_DETAIL);
     } else {
-        if (json_is_object(selector_json) && !selector_empty(selector) &&
-            !selector_matches_labels(selector, labels))
+        if (!json_is_object(selector_json) ||
+            (!selector_empty(selector) && !selector_matches_labels(selector, labels)))
             field_invalid(errors, FIELD(FIELD(p, "metadata"), "labels"), labels,
                           "`selector` does not match template `labels`");
         podspec_validate_template(template_with_claims(errors->arena, spec), p, errors);
