@@ -50,6 +50,12 @@ static int fail_body(struct api_request *rq, const char *kind, const char *versi
         kind ? kind : "", version ? version : "");
 }
 
+/* Less than nothing is taken for as little as possible. */
+static int64_t at_least_some(int64_t grace_s)
+{
+    return grace_s < 0 ? 1 : grace_s;
+}
+
 static int options_from_body(struct api_request *rq, struct delete_options *o)
 {
     struct json *body = NULL;
@@ -64,7 +70,8 @@ static int options_from_body(struct api_request *rq, struct delete_options *o)
     if (api_type_decode(rq->a, api_type_find("meta.k8s.io/v1", "DeleteOptions"), body, unknown,
                         &err) < 0)
         return request_failf(rq, "BadRequest", "%s", error_message(err));
-    o->grace_s = json_find_int(body, -1, "gracePeriodSeconds");
+    if (json_get(body, "gracePeriodSeconds"))
+        o->grace_s = at_least_some(json_find_int(body, 0, "gracePeriodSeconds"));
     o->policy = json_find_str(body, "propagationPolicy");
     if (json_is_bool(json_get(body, "orphanDependents"))) {
         if (o->policy)
@@ -101,6 +108,8 @@ static int parse_options(struct api_request *rq, struct delete_options *o)
     if (!str_empty(grace) && rq->body_len == 0 && str_to_int64(grace, &o->grace_s) < 0)
         return request_failf(rq, "BadRequest", "strconv.ParseInt: parsing %s: invalid syntax",
                              go_quote(rq->a, grace));
+    if (!str_empty(grace) && rq->body_len == 0)
+        o->grace_s = at_least_some(o->grace_s);
     if (!str_empty(policy) && rq->body_len == 0)
         o->policy = policy;
     if (o->policy && !STREQ(o->policy, "Background") && !STREQ(o->policy, "Foreground") &&

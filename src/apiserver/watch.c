@@ -16,6 +16,7 @@
 
 #define MAX_PENDING (4 * MIB)
 #define BOOKMARK_NS (60 * NS_PER_S)
+#define LAST_BOOKMARK_NS (2 * NS_PER_S) /* before the end */
 #define DEFAULT_TIMEOUT_S 1800 /* to twice as much, so that many watches do not end together */
 #define MAX_EVENT (64 * MIB)
 
@@ -332,6 +333,13 @@ static void watch_drop(struct api_stream *s)
     api_stream_unref(s);
 }
 
+/* One shortly before the end lets the client go on from there. */
+static int64_t next_bookmark(const struct watch *w, int64_t now)
+{
+    int64_t regular = now + BOOKMARK_NS, last = w->deadline - LAST_BOOKMARK_NS;
+    return last > now && last < regular ? last : regular;
+}
+
 static int64_t watch_tick(struct kept_stream *k, int64_t now)
 {
     struct watch *w = watch_of_kept(k);
@@ -340,7 +348,7 @@ static int64_t watch_tick(struct kept_stream *k, int64_t now)
     if (!w->bookmarks)
         return w->deadline;
     if (now >= w->next_bookmark) {
-        w->next_bookmark = now + BOOKMARK_NS;
+        w->next_bookmark = next_bookmark(w, now);
         pthread_mutex_lock(&w->lock);
         bool fine =
             write_bookmark(w, MAX(store_delivered_version(w->server->store), w->last_version),
@@ -448,7 +456,7 @@ int watch_request(struct api_request *rq, struct api_reply *reply)
     };
     int64_t now = clock_mono(s->clock);
     w->deadline = now + timeout;
-    w->next_bookmark = now + BOOKMARK_NS;
+    w->next_bookmark = next_bookmark(w, now);
     pthread_mutex_init(&w->lock, NULL);
     r = parse_begin(rq, w);
     if (r < 0) {

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from .servers import INSECURE
 
 PATIENCE = 30          # seconds that `until` may take
-QUIET = 3              # seconds in which an event that is expected has to come
+QUIET = 10             # seconds in which an event that is expected has to come
 EXTRA = 0.15           # seconds in which events that were not expected are waited for
 
 

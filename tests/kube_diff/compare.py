@@ -86,7 +86,8 @@ def choose(body, case):
 def name_of(element):
     if not isinstance(element, dict):
         return element
-    return element.get("name") or element.get("resource") or element.get("metadata", {}).get("name", "")
+    keys = element.get("metadata", {}).get("name"), element.get("resource"), element.get("field"), element.get("name")
+    return next((k for k in keys if isinstance(k, str)), "")
 
 
 def differences(ours, real, at=""):

@@ -106,4 +106,10 @@ class Real:
         return Address(port, (self.folder / "token").read_text().strip())
 
     def stop(self):
+        """At once: nothing of it is needed any more."""
+        for path in self.folder.glob("*.pid"):
+            try:
+                os.kill(int(path.read_text()), signal.SIGKILL)
+            except (OSError, ValueError):
+                pass
         self.run("down")

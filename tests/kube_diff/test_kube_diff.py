@@ -15,7 +15,6 @@ from .client import run_group, wanted
 from .compare import Accepted, Answer, compare, report
 
 GROUPS = read_groups()
-AT_ONCE = 10
 ANSWERS = os.environ.get("KUBE_DIFF_ANSWERS")
 
 
@@ -23,7 +22,7 @@ class Comparison:
     def __init__(self, addresses, groups):
         self.accepted = Accepted()
         self.results = {}
-        with ThreadPoolExecutor(2 * AT_ONCE) as pool:
+        with ThreadPoolExecutor(2 * len(groups)) as pool:
             sides = {g: [pool.submit(run_group, a, g, GROUPS[g]) for a in addresses] for g in groups}
             for group, futures in sides.items():
                 names = [case.name for case in GROUPS[group]]
