@@ -125,7 +125,9 @@ static int validate(struct api_request *rq, struct strategy_context *x, const st
     object_meta_validate(k, obj, &errors);
     if (old)
         object_meta_validate_update(obj, old, &errors);
-    if (k->schema)
+    if (k->schema && is_status_write(rq))
+        schema_validate_status(k->schema, obj, old, &errors);
+    else if (k->schema)
         schema_validate(k->schema, obj, old, &errors);
     if (k->strategy->validate)
         k->strategy->validate(x, obj, &errors);

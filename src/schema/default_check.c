@@ -9,23 +9,6 @@ static bool is_meta(const char *key)
     return STREQ(key, "apiVersion") || STREQ(key, "kind") || STREQ(key, "metadata");
 }
 
-/* The value is looked at alone: words say where in it something is, fields where in the schema. */
-static void validate_alone(const struct schema_node *n, const struct field_path *at,
-                           struct field_errors *errors)
-{
-    struct field_errors alone = { .arena = errors->arena };
-    const char *path = field_path_text(errors->arena, at);
-    schema_validate_node(n, n->default_value, NULL, NULL, &alone);
-    for (size_t i = 0; i < alone.count; i++) {
-        const struct field_error *e = &alone.items[i];
-        const char *field = STREQ(e->field, "<nil>") ? path
-                            : *e->field == '['
-                                ? arena_printf(errors->arena, "%s%s", path, e->field)
-                                : arena_printf(errors->arena, "%s.%s", path, e->field);
-        field_errors_add(errors, e->type, field, "%s", e->message);
-    }
-}
-
 static void check_default(struct arena *a, struct schema_node *n, const struct field_path *p,
                           struct field_errors *errors)
 {
@@ -37,7 +20,7 @@ static void check_default(struct arena *a, struct schema_node *n, const struct f
     size_t before = errors->count;
     schema_validate_embedded(n, n->default_value, at, errors);
     if (errors->count == before)
-        validate_alone(n, at, errors);
+        schema_validate_alone(n, n->default_value, NULL, at, errors);
 }
 
 /* json gives the order in which the fields were written. */
@@ -49,7 +32,7 @@ static void walk(struct arena *a, struct schema_node *n, const struct json *json
     if (n->default_value && !in_meta)
         check_default(a, n, p, errors);
     else if (n->default_value)
-        validate_alone(n, FIELD(p, "default"), errors);
+        schema_validate_alone(n, n->default_value, NULL, FIELD(p, "default"), errors);
     if (n->items)
         walk(a, n->items, json_get(json, "items"), in_meta, FIELD(p, "items"), errors);
     JSON_FOREACH(it, json_get(json, "properties"))

@@ -43,3 +43,6 @@ void schema_default(struct arena *a, const struct schema *s, struct json *obj);
  * (NULL on create). */
 void schema_validate(const struct schema *s, const struct json *obj, const struct json *old,
                      struct field_errors *errors);
+/* The same for a write that touches nothing but status: only that is looked at. */
+void schema_validate_status(const struct schema *s, const struct json *obj, const struct json *old,
+                            struct field_errors *errors);

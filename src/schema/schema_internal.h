@@ -97,6 +97,11 @@ void schema_check_defaults(struct arena *a, struct schema_node *root, const stru
 /* A value against one node, below a path whose text is `path` ("" for the root). */
 void schema_validate_node(const struct schema_node *n, const struct json *v, const struct json *old,
                           const struct field_path *p, struct field_errors *errors);
+/* The value is looked at as if it stood alone: messages say where in it something is, fields where
+ * in the whole. */
+void schema_validate_alone(const struct schema_node *n, const struct json *v,
+                           const struct json *old, const struct field_path *at,
+                           struct field_errors *errors);
 void schema_validate_lists(const struct schema_node *n, const struct json *v,
                            const struct field_path *p, struct field_errors *errors);
 void schema_validate_embedded(const struct schema_node *n, const struct json *v,

@@ -451,6 +451,23 @@ void schema_validate_node(const struct schema_node *n, const struct json *v, con
                          r.errors.items[i].message);
 }
 
+void schema_validate_alone(const struct schema_node *n, const struct json *v,
+                           const struct json *old, const struct field_path *at,
+                           struct field_errors *errors)
+{
+    struct arena *a = errors->arena;
+    struct field_errors alone = { .arena = a };
+    const char *path = field_path_text(a, at);
+    schema_validate_node(n, v, old, NULL, &alone);
+    for (size_t i = 0; i < alone.count; i++) {
+        const struct field_error *e = &alone.items[i];
+        const char *dot = *e->field == '[' ? "" : ".";
+        const char *field =
+            STREQ(e->field, "<nil>") ? path : arena_printf(a, "%s%s%s", path, dot, e->field);
+        field_errors_add(errors, e->type, field, "%s", e->message);
+    }
+}
+
 /* Rules are not worth running on an object of the wrong shape. */
 static bool blocks_rules(const struct field_errors *errors)
 {
@@ -463,11 +480,10 @@ static bool blocks_rules(const struct field_errors *errors)
     return false;
 }
 
-void schema_validate(const struct schema *s, const struct json *obj, const struct json *old,
-                     struct field_errors *errors)
+/* Lists that had duplicates before may keep them. */
+static void validate_lists(const struct schema *s, const struct json *obj, const struct json *old,
+                           struct field_errors *errors)
 {
-    schema_validate_node(s->root, obj, old, NULL, errors);
-    schema_validate_embedded(s->root, obj, NULL, errors);
     struct field_errors before = { .arena = errors->arena };
     if (old)
         schema_validate_lists(s->root, old, NULL, &before);
@@ -478,4 +494,22 @@ void schema_validate(const struct schema *s, const struct json *obj, const struc
             errors, NULL, "null",
             "some validation rules were not checked because the object was invalid; correct the existing errors to "
             "complete validation");
+}
+
+void schema_validate(const struct schema *s, const struct json *obj, const struct json *old,
+                     struct field_errors *errors)
+{
+    schema_validate_node(s->root, obj, old, NULL, errors);
+    schema_validate_embedded(s->root, obj, NULL, errors);
+    validate_lists(s, obj, old, errors);
+}
+
+void schema_validate_status(const struct schema *s, const struct json *obj, const struct json *old,
+                            struct field_errors *errors)
+{
+    const struct schema_node *n = schema_property_find(s->root, "status");
+    const struct json *status = json_get(obj, "status");
+    if (n && status)
+        schema_validate_alone(n, status, json_get(old, "status"), FIELD(NULL, "status"), errors);
+    validate_lists(s, obj, old, errors);
 }
