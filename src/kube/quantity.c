@@ -17,7 +17,7 @@ struct quantity {
     bool keep;        /* the text stands for itself */
 };
 
-#define MAX_DIGITS 36           /* 100 times such a number still fits */
+#define MAX_DIGITS 36           /* 100 times such a number, which canonical text may need, still fits */
 #define MAX_EXPONENT 1000000
 #define NANO (-9)
 #define MILLI (-3)
@@ -178,20 +178,23 @@ static void read_binary(struct quantity *q, const struct pieces *p, int64_t expo
 
 static int read_decimal(struct quantity *q, const struct pieces *p, int64_t exponent, struct error **err)
 {
-    struct span fraction = p->fraction;
+    struct span whole = p->whole, fraction = p->fraction;
     while (fraction.len > 0 && fraction.s[fraction.len - 1] == '0')
         fraction.len--;
+    for (; fraction.len == 0 && whole.len > 0 && whole.s[whole.len - 1] == '0'; whole.len--)
+        exponent++;
     size_t zeros = 0; /* behind the point, before the first other digit: they take no room when whole is 0 */
-    while (p->whole.len == 0 && zeros < fraction.len && fraction.s[zeros] == '0')
+    while (whole.len == 0 && zeros < fraction.len && fraction.s[zeros] == '0')
         zeros++;
-    if (p->whole.len > MAX_DIGITS)
+    bool too_large = (int64_t)whole.len + exponent > MAX_EXPONENT;
+    if (too_large || whole.len > MAX_DIGITS || p->whole.len > MAX_DIGITS + 2)
         return error_set(err, ERROR_INVALID, "unable to parse numeric part of quantity");
-    size_t room = MAX_DIGITS - p->whole.len + zeros;
+    size_t room = MAX_DIGITS - whole.len + zeros;
     bool rest = fraction.len > room;
     if (rest)
         fraction.len = room;
     /* The last digit that has room lies below the nano-unit, so counting the rest as one there rounds the same way. */
-    q->mantissa = append_digits(append_digits(0, p->whole), fraction) + rest;
+    q->mantissa = append_digits(append_digits(0, whole), fraction) + rest;
     q->scale = exponent - (int64_t)fraction.len;
     round_to_nano(q);
     return 0;
