@@ -144,8 +144,8 @@ static int stat_model(struct arena *a, const char *dir, const char *name, const 
         return 0;
     if (errno == ENOENT)
         return error_set(err, ERROR_NOT_FOUND,
-                         "model \"%s\" is not in the model store; run `kaito models pull %s`", name,
-                         name);
+                         "model \"%s\" is not in the model store; run `kaito models pull %s --models-dir %s`",
+                         name, name, dir);
     return error_set_errno(err, errno, "model file %s", *ret_path);
 }
 
