@@ -8,14 +8,9 @@
 
 /* ---- slots -------------------------------------------------------------------------------------------------------- */
 
-static const char *or_empty(const char *s)
-{
-    return s ? s : "";
-}
-
 void store_key(char out[STORE_MAX_KEY], const char *ns, const char *name)
 {
-    snprintf(out, STORE_MAX_KEY, "%s%s%s", or_empty(ns), str_empty(ns) ? "" : "/", name);
+    snprintf(out, STORE_MAX_KEY, "%s%s%s", str_or_empty(ns), str_empty(ns) ? "" : "/", name);
 }
 
 /* Index of the first slot whose key is not less. */

@@ -17,7 +17,7 @@
 /* Directories below one another; each level holds a descriptor open while it is emptied. */
 #define REMOVE_MAX_DEPTH 256
 
-static int write_all(int fd, const void *data, size_t len)
+int fd_write_all(int fd, const void *data, size_t len)
 {
     const char *p = data;
     while (len > 0) {
@@ -82,7 +82,7 @@ static int write_and_sync(int fd, const char *temp, const void *data, size_t len
 {
     if (fchmod(fd, mode) < 0)
         return error_set_errno(err, errno, "cannot set the mode of %s", temp);
-    int r = write_all(fd, data, len);
+    int r = fd_write_all(fd, data, len);
     if (r < 0)
         return error_set_errno(err, -r, "cannot write %s", temp);
     if (fsync(fd) < 0)

@@ -8,6 +8,8 @@ int file_read(const char *path, size_t max, char **ret_data, size_t *ret_len, st
 /* Writes to a temporary name in the same directory, fsyncs, renames over path. */
 int file_write_atomic(const char *path, const void *data, size_t len, unsigned mode, struct error **err);
 bool file_exists(const char *path);
+/* Writes all of it, over short writes and signals. 0 or -errno. */
+int fd_write_all(int fd, const void *data, size_t len);
 int file_mkdirs(const char *path, unsigned mode, struct error **err); /* like mkdir -p */
 int file_remove_tree(const char *path, struct error **err);           /* absent is fine; does not follow links */
 /* Takes an exclusive lock on the file (made if absent). *ret_fd holds it until closed or the process dies.

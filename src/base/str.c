@@ -44,6 +44,11 @@ bool str_eq(const char *a, const char *b)
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
+const char *str_or_empty(const char *s)
+{
+    return s ? s : "";
+}
+
 bool str_empty(const char *s)
 {
     return !s || *s == '\0';

@@ -10,6 +10,7 @@ bool str_has_suffix(const char *s, const char *suffix);
 /* The rest of s after prefix, or NULL. */
 const char *str_skip_prefix(const char *s, const char *prefix);
 bool str_eq(const char *a, const char *b);         /* NULL equals NULL only */
+const char *str_or_empty(const char *s); /* "" for NULL */
 bool str_empty(const char *s);                     /* NULL or "" */
 bool str_case_eq(const char *a, const char *b);    /* ASCII */
 char *str_lower(struct arena *a, const char *s);   /* ASCII */

@@ -92,11 +92,6 @@ static struct json *record_make(struct arena *a, const struct model_entry *e, co
                head);
 }
 
-static const char *or_empty(const char *s)
-{
-    return s ? s : "";
-}
-
 /* Fills e from the record when there is one. true: its head figures are those of the file as it is
  * now. */
 static bool record_read(struct arena *a, const char *path, const struct stat *st,
@@ -114,14 +109,14 @@ static bool record_read(struct arena *a, const char *path, const struct stat *st
     const struct json *head = json_get(record, "head");
     if (!json_is_object(head))
         return false;
-    e->sha256 = or_empty(json_find_str(record, "sha256"));
-    e->source = or_empty(json_find_str(record, "source"));
+    e->sha256 = str_or_empty(json_find_str(record, "sha256"));
+    e->source = str_or_empty(json_find_str(record, "source"));
     e->info = (struct gguf_info){
         .version = (uint32_t)json_find_int(head, 0, "version"),
         .file_bytes = (uint64_t)st->st_size,
-        .architecture = or_empty(json_find_str(head, "architecture")),
-        .name = or_empty(json_find_str(head, "name")),
-        .file_type = or_empty(json_find_str(head, "quantization")),
+        .architecture = str_or_empty(json_find_str(head, "architecture")),
+        .name = str_or_empty(json_find_str(head, "name")),
+        .file_type = str_or_empty(json_find_str(head, "quantization")),
         .is_embedding = json_find_bool(head, false, "embedding"),
     };
     for (size_t i = 0; i < COUNT_OF(figures); i++) {
@@ -174,7 +169,7 @@ int model_store_record(struct arena *a, const char *dir, const char *name, const
                        const char *source, struct error **err)
 {
     struct stat st;
-    struct model_entry e = { .name = name, .sha256 = or_empty(sha256), .source = or_empty(source) };
+    struct model_entry e = { .name = name, .sha256 = str_or_empty(sha256), .source = str_or_empty(source) };
     int r = stat_model(a, dir, name, &e.path, &st, err);
     if (r == 0)
         r = gguf_open(a, e.path, &e.info, err);

@@ -42,20 +42,6 @@ static void progress_tell(struct progress *p, uint64_t done, uint64_t total, boo
     p->fn(p->ctx, done, total);
 }
 
-static int write_all(int fd, const char *data, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, data, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        data += n;
-        len -= (size_t)n;
-    }
-    return 0;
-}
-
 static int hash_file(const char *path, char out[SHA256_HEX_SIZE], struct error **err)
 {
     AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -190,7 +176,7 @@ static bool on_data(void *ctx, const char *data, size_t len)
     if (d->status != 200 && d->status != 206)
         return false;
     if (d->write_errno == 0)
-        d->write_errno = -write_all(d->fd, data, len);
+        d->write_errno = -fd_write_all(d->fd, data, len);
     if (d->write_errno != 0)
         return false;
     d->have += len;
@@ -388,7 +374,7 @@ static int copy_file(int from, int to, uint64_t total, struct progress *progress
             return error_set_errno(err, errno, "cannot read it");
         if (n == 0)
             return 0;
-        int r = write_all(to, chunk, (size_t)n);
+        int r = fd_write_all(to, chunk, (size_t)n);
         if (r < 0)
             return error_set_errno(err, -r, "cannot write to the model store");
         done += (uint64_t)n;

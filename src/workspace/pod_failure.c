@@ -33,11 +33,6 @@ static bool one_of(const char *s, const char *const *list)
     return false;
 }
 
-static const char *or_empty(const char *s)
-{
-    return s ? s : "";
-}
-
 /* Each of these says whether a container's status shows the failure, and puts it into words. */
 typedef const char *container_test(struct arena *a, const struct json *status);
 
@@ -66,7 +61,7 @@ static const char *waiting_for(struct arena *a, const struct json *status,
     const char *reason = json_find_str(waiting, "reason");
     if (!one_of(reason, reasons))
         return NULL;
-    return arena_printf(a, "%s: %s", reason, or_empty(json_find_str(waiting, "message")));
+    return arena_printf(a, "%s: %s", reason, str_or_empty(json_find_str(waiting, "message")));
 }
 
 static const char *image_pull(struct arena *a, const struct json *status)
@@ -88,7 +83,7 @@ static const char *crash_loop(struct arena *a, const struct json *status)
     bool failed = json_find_int(end, 0, "exitCode") != 0;
     if (!waits && (!failed || json_find_bool(status, false, "ready")))
         return NULL;
-    const char *message = str_trim(a, or_empty(json_find_str(end, "message")));
+    const char *message = str_trim(a, str_or_empty(json_find_str(end, "message")));
     return arena_printf(a, "ended with exit code %lld, %lld restarts%s%s",
                         (long long)json_find_int(end, 0, "exitCode"),
                         (long long)json_find_int(status, 0, "restartCount"), message[0] ? ": " : "",
@@ -119,7 +114,7 @@ static bool find_in_containers(struct arena *a, const struct json *pod, const ch
         if (text) {
             found(a, ret, reason,
                   arena_printf(a, "pod %s: container %s %s", meta_name(pod),
-                               or_empty(json_find_str(it.value, "name")), text));
+                               str_or_empty(json_find_str(it.value, "name")), text));
             return true;
         }
     }
@@ -128,10 +123,10 @@ static bool find_in_containers(struct arena *a, const struct json *pod, const ch
 
 static bool evicted(struct arena *a, const struct json *pod, struct problem *ret)
 {
-    const char *reason = or_empty(json_find_str(pod, "status", "reason"));
+    const char *reason = str_or_empty(json_find_str(pod, "status", "reason"));
     if (!str_eq(json_find_str(pod, "status", "phase"), "Failed") && !STREQ(reason, "Evicted"))
         return false;
-    const char *message = or_empty(json_find_str(pod, "status", "message"));
+    const char *message = str_or_empty(json_find_str(pod, "status", "message"));
     const char *lower = str_lower(a, message);
     const char *kind = strstr(lower, "ephemeral-storage") || strstr(lower, "disk")
                            ? "NodeDiskPressure"
@@ -151,7 +146,7 @@ static bool unschedulable(struct arena *a, const struct json *pod, struct proble
         !str_eq(json_find_str(c, "reason"), "Unschedulable"))
         return false;
     found(a, ret, "Unschedulable",
-          arena_printf(a, "pod %s: %s", meta_name(pod), or_empty(json_find_str(c, "message"))));
+          arena_printf(a, "pod %s: %s", meta_name(pod), str_or_empty(json_find_str(c, "message"))));
     return true;
 }
 
