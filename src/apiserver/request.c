@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 
+#include "apiserver/protobuf.h"
 #include "apiserver/registry.h"
 #include "base/str.h"
 #include "http/server.h"
@@ -199,11 +200,14 @@ int request_parse_body(struct api_request *rq, struct json **ret, struct json **
     int r;
     if (yaml)
         r = yaml_parse(rq->a, rq->body, rq->body_len, ret, &err);
+    else if (request_is_protobuf(rq) && request_takes_protobuf(rq))
+        return request_parse_protobuf(rq, ret);
     else if (!request_media_type_is(type, "application/json"))
         return request_failf(
             rq, "UnsupportedMediaType",
             "the body of the request was in an unknown format - accepted media types include: "
-            "application/json, application/yaml");
+            "application/json, application/yaml%s",
+            request_takes_protobuf(rq) ? ", " PROTOBUF_MEDIA_TYPE : "");
     else if (ret_duplicates)
         r = json_parse_strict(rq->a, rq->body, rq->body_len, ret, ret_duplicates, &err);
     else

@@ -99,8 +99,13 @@ int request_parse_accept(struct api_request *rq);
 /* dryRun and fieldValidation of writes. kind: "CreateOptions" … for the message. */
 int request_parse_write_options(struct api_request *rq, const char *kind);
 /* The body as a JSON value, whatever its format; ret_duplicates (may be NULL): messages about
- * duplicate fields. */
+ * duplicate fields. When protobuf breaks off behind its envelope, *ret has kind and apiVersion in
+ * spite of the failure. */
 int request_parse_body(struct api_request *rq, struct json **ret, struct json **ret_duplicates);
+/* The part of it that is about protobuf. */
+bool request_takes_protobuf(const struct api_request *rq);
+bool request_is_protobuf(const struct api_request *rq);
+int request_parse_protobuf(struct api_request *rq, struct json **ret);
 bool request_media_type_is(const char *content_type, const char *type); /* parameters are ignored */
 
 /* ---- failing: all return the negative code -------------------------------------------------------------------- */

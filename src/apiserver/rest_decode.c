@@ -172,15 +172,26 @@ int write_decode(struct api_request *rq, struct json *obj, struct json *unknown,
     return 0;
 }
 
+/* Protobuf says what it is before it goes on; obj is NULL when it did not get as far. */
+static int fail_body(struct api_request *rq, const struct json *obj, int r)
+{
+    if (!str_eq(json_find_str(rq->failure, "reason"), "BadRequest"))
+        return r;
+    const char *why = json_find_str(rq->failure, "message");
+    if (!request_is_protobuf(rq))
+        return fail_syntax(rq, why);
+    return obj ? fail_decode(rq, json_find_str(obj, "kind"),
+                             version_of(json_find_str(obj, "apiVersion")), why)
+               : fail_unrecognized(rq, why);
+}
+
 int write_read(struct api_request *rq, struct json **ret)
 {
     struct json *duplicates = NULL, *obj = NULL;
     int r = request_parse_body(rq, &obj,
                                rq->validation == FIELD_VALIDATION_IGNORE ? NULL : &duplicates);
     if (r < 0)
-        return str_eq(json_find_str(rq->failure, "reason"), "BadRequest")
-                   ? fail_syntax(rq, json_find_str(rq->failure, "message"))
-                   : r;
+        return fail_body(rq, obj, r);
     if (!json_is_object(obj))
         return fail_syntax(
             rq, arena_printf(rq->a, "json: cannot unmarshal %s into Go value of type " GO_TYPE_META,
