@@ -253,9 +253,11 @@ static bool take_batch(struct store *s, struct store_ticket **batch, size_t *ret
     while (s->staged_count == 0 && !s->closing)
         pthread_cond_wait(&s->work, &s->write_lock);
     size_t n = MIN(s->staged_count, (size_t)MAX_BATCH);
-    memcpy(batch, s->staged, n * sizeof *batch);
-    s->staged_count -= n;
-    memmove(s->staged, s->staged + n, s->staged_count * sizeof *batch);
+    if (n > 0) {
+        memcpy(batch, s->staged, n * sizeof *batch);
+        s->staged_count -= n;
+        memmove(s->staged, s->staged + n, s->staged_count * sizeof *batch);
+    }
     *ret_n = n;
     return n > 0;
 }

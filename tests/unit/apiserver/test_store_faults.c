@@ -298,12 +298,8 @@ static void damaged_files_are_named(void **state)
     struct dir d;
     dir_make(&d);
     struct error *err = NULL;
-    assert_int_equal(
-        file_write_atomic(
-            d.file,
-            "this is no database, but it is longer than a header of one: no, no, no, no, no", 100,
-            0600, NULL),
-        0);
+    static const char text[] = "this is no database, but longer than the header of one: no, no, no";
+    assert_int_equal(file_write_atomic(d.file, text, sizeof text, 0600, NULL), 0);
     int r = open_fails(&d, &err);
     assert_error(r, err, ERROR_INVALID, "store.db is damaged");
     unlink(d.file);

@@ -67,6 +67,12 @@ static void reader_close(struct reader *r)
     buf_done(&r->text);
 }
 
+static int status_of(struct reader *r)
+{
+    LOCK(&r->lock);
+    return r->status;
+}
+
 /* "ADDED a, DELETED b": what has come, in a string of the arena. */
 static const char *events(struct reader *r)
 {
@@ -223,7 +229,6 @@ static void fields_select(void **state)
     test_server_ask(
         &t, "POST", "/api/v1/namespaces/default/pods",
         "{'metadata':{'name':'q'},'spec':{'nodeName':'n','containers':[{'name':'c','image':'i'}]}}");
-    (void)pod;
     wait_events(&r, "ADDED q");
     reader_close(&r);
     reader_open(&r, CMS "?watch=1&fieldSelector=foo%3Db", NULL);
@@ -271,7 +276,6 @@ static void watches_end_in_time(void **state)
     reader_open(&r, CMS "?watch=1&timeoutSeconds=30", NULL);
     create("a", "");
     wait_events(&r, "ADDED a");
-    assert_false(r.ended);
     clock_virtual_advance(&now, 31 * NS_PER_S);
     wait_end(&r);
     reader_close(&r);
@@ -305,7 +309,7 @@ static void many_watches_are_refused(void **state)
     for (int i = 0; i < 100; i++) {
         reader_open(&r, CMS "?watch=1", NULL);
         usleep(5000);
-        bool fine = r.status == 200;
+        bool fine = status_of(&r) == 200;
         reader_close(&r);
         if (fine)
             return;
