@@ -34,7 +34,7 @@ struct log_server {
     char *data_dir;
     struct apiserver_pod_logs handler;
     pthread_mutex_t lock;
-    struct informer *pods;     /* NULL: not bound */
+    struct kube_client *client; /* NULL: not bound */
     struct follower *followers;
     size_t follower_count;
     bool stopping;
@@ -316,14 +316,18 @@ static int open_log(void *ctx, const char *ns, const char *name, const struct po
 {
     struct log_server *s = ctx;
     AUTO_ARENA a = arena_new();
+    struct json *pod = NULL;
     pthread_mutex_lock(&s->lock);
-    struct kube_object *object = s->pods && !s->stopping ? informer_get(s->pods, ns, name) : NULL;
+    struct kube_client *client = s->stopping ? NULL : s->client;
     pthread_mutex_unlock(&s->lock);
-    CLEANUP(kube_object_cleanup) struct kube_object *pod = object;
-    if (!pod)
-        return error_set(err, ERROR_NOT_FOUND, "pods \"%s\" not found", name);
+    if (!client)
+        return error_set(err, ERROR_UNAVAILABLE, "the machine is not running");
+    /* Not from a cache: who has seen the pod's newest status wants the log that belongs to it. */
+    int r = kube_get(client, &KUBE_PODS, ns, name, a, &pod, err);
+    if (r < 0)
+        return r;
     const char *dir = NULL;
-    int r = find_log(a, s, kube_object_parse(a, pod), options, &dir, err);
+    r = find_log(a, s, pod, options, &dir, err);
     if (r < 0)
         return r;
     if (options->follow)
@@ -343,13 +347,13 @@ struct log_server *log_server_new(const char *data_dir)
     return s;
 }
 
-void log_server_bind(struct log_server *s, struct informer *pods)
+void log_server_bind(struct log_server *s, struct kube_client *client)
 {
     pthread_mutex_lock(&s->lock);
-    s->pods = pods;
-    s->stopping = pods == NULL;
+    s->client = client;
+    s->stopping = client == NULL;
     pthread_mutex_unlock(&s->lock);
-    if (!pods)
+    if (!client)
         join_followers(s, true);
 }
 

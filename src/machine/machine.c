@@ -255,7 +255,7 @@ struct apiserver_pod_logs *machine_logs_handler(struct machine_logs *l)
 
 void machine_logs_bind(struct machine_logs *l, struct machine *m)
 {
-    log_server_bind((struct log_server *)l, m ? m->pods : NULL);
+    log_server_bind((struct log_server *)l, m ? m->o.client : NULL);
     if (m)
         m->logs = l;
 }
