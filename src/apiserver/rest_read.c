@@ -102,7 +102,7 @@ void rest_reply_object(struct api_request *rq, struct api_reply *reply, int stat
 int rest_fail_too_large_version(struct api_request *rq, uint64_t version)
 {
     struct arena *a = rq->a;
-    const char *message = arena_printf(a, "Too large resource version: %llu, current: %llu",
+    const char *message = arena_printf(a, "Timeout: Too large resource version: %llu, current: %llu",
                                        (unsigned long long)version,
                                        (unsigned long long)store_version(rq->server->store));
     struct json *details = OBJ("causes",

@@ -35,7 +35,8 @@ def reason_to_skip():
     missing = [name for name in BINARIES if not os.access(folder / name, os.X_OK)]
     if missing:
         return f"{folder} has no {', '.join(missing)} (scripts/setup kube builds them)"
-    return None if shutil.which("kubectl") else "kubectl is not in PATH (scripts/setup kubectl brings it)"
+    found = shutil.which("kubectl") or os.access(folder / "kubectl", os.X_OK)
+    return None if found else "kubectl is not in PATH (scripts/setup kubectl brings it)"
 
 
 def port_with_room():

@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from . import servers
 from .cases import read_groups
 from .client import run_group, wanted
 from .compare import Accepted, Answer, compare, report
+
+if servers.reason_to_skip():
+    pytest.skip(servers.reason_to_skip(), allow_module_level=True)
 
 GROUPS = read_groups()
 ANSWERS = os.environ.get("KUBE_DIFF_ANSWERS")
