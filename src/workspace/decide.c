@@ -4,6 +4,7 @@
  * objects are left as they are by what is found missing later. */
 #include "workspace/decide_internal.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/str.h"
@@ -19,9 +20,7 @@
 struct write *decider_write(struct decider *d, enum write_op op, const struct kube_resource *r,
                             const char *name, struct json *body)
 {
-    static struct write dropped;
-    if (d->out->write_count == DECISION_MAX_WRITES)
-        return &dropped;
+    assert(d->out->write_count < DECISION_MAX_WRITES); /* see prune_revisions(), the only loop */
     struct write *w = &d->out->writes[d->out->write_count++];
     *w = (struct write){ .op = op, .resource = r, .name = name, .body = body };
     return w;

@@ -10,6 +10,7 @@
 #include "json/build.h"
 
 #define MAX_REVISIONS 10
+#define MAX_PRUNED 10
 #define SHORTEST_NAME 5 /* characters of the hash in the name */
 #define LONGEST_NAME 16
 
@@ -41,19 +42,21 @@ static int by_revision(const struct json *x, const struct json *y)
     return a < b ? -1 : a > b;
 }
 
-/* The oldest go; the one in use never does. */
+/* The oldest go, ten at a time; the one in use never does. */
 static void prune_revisions(struct decider *d, const char *keep, size_t count)
 {
     struct json *sorted = json_clone(d->a, d->o->revisions);
     json_sort(sorted, by_revision);
+    size_t most = MAX_PRUNED;
     JSON_FOREACH(it, sorted) {
-        if (count <= MAX_REVISIONS)
+        if (count <= MAX_REVISIONS || most == 0)
             break;
         if (STREQ(meta_name(it.value), keep) || !meta_controlled_by(it.value, d->ws.uid))
             continue;
         decider_write(d, WRITE_DELETE, &KUBE_CONTROLLER_REVISIONS, meta_name(it.value), NULL)->uid =
             meta_uid(it.value);
         count--;
+        most--;
     }
 }
 

@@ -241,8 +241,35 @@ static void a_changed_specification_reaches_the_pods(void **state)
     world_stop(&w);
 }
 
+static void many_come_up_with_few_requests(void **state)
+{
+    enum { COUNT = 40, PER_WORKSPACE = 8 };
+    struct world w;
+    world_start(&w);
+    world_add_node(&w, "box", "{'apps':'x'}");
+    world_start_controller(&w);
+    for (int i = 0; i < COUNT; i++) {
+        struct json *ws = world_parse(&w, TEMPLATE("w"));
+        json_set_str(w.a, json_get(ws, "metadata"), "name", arena_printf(w.a, "w%d", i));
+        world_create(&w, &KUBE_WORKSPACES, ws);
+    }
+    for (int i = 0; i < COUNT; i++) {
+        const char *name = arena_printf(w.a, "w%d", i);
+        world_wait_exists(&w, &KUBE_STATEFULSETS, name);
+        world_set_ready(&w, name, 1);
+    }
+    for (int i = 0; i < COUNT; i++)
+        world_wait_condition(&w, arena_printf(w.a, "w%d", i), "WorkspaceSucceeded", "True", NULL,
+                             NULL);
+    nothing_is_written_while_nothing_changes(&w);
+    if (world_writes(&w) > COUNT * PER_WORKSPACE)
+        fail_msg("%u writes for %d Workspaces", world_writes(&w), COUNT);
+    assert_true(controller_idle(workspace_controller_inner(w.controller), 3600 * 1000));
+    world_stop(&w);
+}
+
 UNIT_TESTS(TEST(a_preset_becomes_ready_and_goes_again), TEST(it_waits_for_a_node_without_asking),
            TEST(it_goes_on_when_the_model_appears), TEST(a_wrong_preset_is_final),
            TEST(objects_of_others_are_left_alone), TEST(what_others_delete_is_made_again),
            TEST(pods_that_fail_are_explained), TEST(a_refused_object_is_explained),
-           TEST(a_changed_specification_reaches_the_pods))
+           TEST(a_changed_specification_reaches_the_pods), TEST(many_come_up_with_few_requests))
