@@ -36,11 +36,13 @@ static enum error_code code_of(int http_status, const char *reason)
     case 503:
         return ERROR_UNAVAILABLE;
     default:
-        return str_eq(reason, "ServerTimeout") || str_eq(reason, "Timeout") ? ERROR_TIMEOUT : ERROR_INTERNAL;
+        return str_eq(reason, "ServerTimeout") || str_eq(reason, "Timeout") ? ERROR_TIMEOUT
+                                                                            : ERROR_INTERNAL;
     }
 }
 
-static int set_error(int http_status, const char *reason, int64_t retry_after_ms, struct error **err, const char *message)
+static int set_error(int http_status, const char *reason, int64_t retry_after_ms,
+                     struct error **err, const char *message)
 {
     int r = error_set(err, code_of(http_status, reason), "%s", message);
     if (err && !str_empty(reason))
@@ -50,12 +52,14 @@ static int set_error(int http_status, const char *reason, int64_t retry_after_ms
     return r;
 }
 
-static int from_status(const struct json *status, int http_status, int64_t retry_after_ms, struct error **err)
+static int from_status(const struct json *status, int http_status, int64_t retry_after_ms,
+                       struct error **err)
 {
     const char *reason = json_find_str(status, "reason");
     const char *message = json_find_str(status, "message");
     if (retry_after_ms == 0)
-        retry_after_ms = 1000 * MIN(json_find_int(status, 0, "details", "retryAfterSeconds"), (int64_t)86400);
+        retry_after_ms =
+            1000 * MIN(json_find_int(status, 0, "details", "retryAfterSeconds"), (int64_t)86400);
     if (str_empty(message))
         message = str_empty(reason) ? "the server gave no reason" : reason;
     return set_error(http_status, reason, retry_after_ms, err, message);
@@ -78,11 +82,13 @@ static char *shown(struct arena *a, const char *body, size_t len)
     return *text && cut < len ? arena_printf(a, "%s…", text) : text;
 }
 
-int kube_error_from_answer(int http_status, const char *body, size_t len, int64_t retry_after_ms, struct error **err)
+int kube_error_from_answer(int http_status, const char *body, size_t len, int64_t retry_after_ms,
+                           struct error **err)
 {
     AUTO_ARENA a = arena_new();
     struct json *status = NULL;
-    if (len > 0 && json_parse(a, body, len, &status, NULL) == 0 && str_eq(json_find_str(status, "kind"), "Status"))
+    if (len > 0 && json_parse(a, body, len, &status, NULL) == 0 &&
+        str_eq(json_find_str(status, "kind"), "Status"))
         return from_status(status, http_status, retry_after_ms, err);
     char *text = shown(a, len > 0 ? body : "", len);
     text = *text ? arena_printf(a, "the server answered %d: %s", http_status, text)

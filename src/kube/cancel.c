@@ -61,7 +61,8 @@ bool kube_cancel_sleep(struct kube_cancel *c, struct clock *clock, int64_t ns)
     return !c->is_set;
 }
 
-bool kube_wait_until(struct clock *clock, pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t mono_ns)
+bool kube_wait_until(struct clock *clock, pthread_cond_t *cond, pthread_mutex_t *mutex,
+                     int64_t mono_ns)
 {
     if (clock == clock_system())
         return cond_wait_until(cond, mutex, mono_ns);

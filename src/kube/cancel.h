@@ -1,12 +1,13 @@
-/* Ends waiting from outside, so that stopping does not take as long as the slowest call. Whoever blocks either sleeps here or
- * hangs a hook in; setting the flag wakes all of them, and from then on nobody waits until it is cleared. */
+/* Ends waiting from outside, so that stopping does not take as long as the slowest call. Whoever
+ * blocks either sleeps here or hangs a hook in; setting the flag wakes all of them, and from then
+ * on nobody waits until it is cleared. */
 #pragma once
 
 #include "base/clock.h"
 #include "base/thread.h"
 
 struct kube_cancel_hook {
-    void (*fire)(void *ctx);   /* short; must not call back into the kube_cancel */
+    void (*fire)(void *ctx); /* short; must not call back into the kube_cancel */
     void *ctx;
     struct kube_cancel_hook *next, **at;
 };
@@ -29,6 +30,7 @@ void kube_cancel_unhook(struct kube_cancel *c, struct kube_cancel_hook *hook);
 /* Sleeps for so long on that clock. false: cancelled. */
 bool kube_cancel_sleep(struct kube_cancel *c, struct clock *clock, int64_t ns);
 
-/* Waits for the condition until the clock shows mono_ns; false when it does. A virtual clock does not wake anybody, so it is
- * looked at every few milliseconds. */
-bool kube_wait_until(struct clock *clock, pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t mono_ns);
+/* Waits for the condition until the clock shows mono_ns; false when it does. A virtual clock does
+ * not wake anybody, so it is looked at every few milliseconds. */
+bool kube_wait_until(struct clock *clock, pthread_cond_t *cond, pthread_mutex_t *mutex,
+                     int64_t mono_ns);

@@ -5,14 +5,14 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "base/str.h"
-#include "json/build.h"
 #include "kube/api_error.h"
 #include "kube/client_internal.h"
 #include "kube/meta.h"
 #include "kube/query.h"
+#include "json/build.h"
 
 #define DEFAULT_TIMEOUT_MS 30000
-#define MAX_PATH (512 * KIB)   /* continue tokens and selectors are in it */
+#define MAX_PATH (512 * KIB) /* continue tokens and selectors are in it */
 #define MAX_BODY (64 * MIB)
 #define REFUSED_PATIENCE_MS 3000
 #define FIRST_RETRY_MS 50
@@ -25,14 +25,15 @@ struct kube_client {
     bool no_retry;
     struct kube_cancel cancel;
 
-    pthread_mutex_t lock;      /* of the token bucket */
-    double qps;                /* 0: no bucket */
+    pthread_mutex_t lock; /* of the token bucket */
+    double qps;           /* 0: no bucket */
     double burst;
-    double tokens;             /* below 0: so many are promised to callers that sleep */
+    double tokens; /* below 0: so many are promised to callers that sleep */
     int64_t filled_ns;
 };
 
-struct kube_client *kube_client_new(struct kube_transport *t, const struct kube_client_options *options)
+struct kube_client *kube_client_new(struct kube_transport *t,
+                                    const struct kube_client_options *options)
 {
     static const struct kube_client_options defaults = { 0 };
     const struct kube_client_options *o = options ? options : &defaults;
@@ -98,15 +99,18 @@ static int cancelled(struct error **err)
     return error_set(err, ERROR_CANCELLED, "the call was interrupted because its caller stops");
 }
 
-/* How long to wait before the same request may be sent once more; negative: it may not. A server that asks for a wait has
- * not acted on the request, and one that refused the connection has not seen it. All else might have happened. */
-static int64_t retry_wait_ms(const struct kube_client *c, int result, const struct kube_response *response,
-                             const struct error *err, int64_t spent_ms, unsigned attempt)
+/* How long to wait before the same request may be sent once more; negative: it may not. A server
+ * that asks for a wait has not acted on the request, and one that refused the connection has not
+ * seen it. All else might have happened. */
+static int64_t retry_wait_ms(const struct kube_client *c, int result,
+                             const struct kube_response *response, const struct error *err,
+                             int64_t spent_ms, unsigned attempt)
 {
     if (c->no_retry)
         return -1;
     if (result == 0) {
-        bool asked = (response->status == 429 || response->status == 503) && response->retry_after_ms > 0;
+        bool asked =
+            (response->status == 429 || response->status == 503) && response->retry_after_ms > 0;
         return asked ? response->retry_after_ms : -1;
     }
     if (!str_eq(error_reason(err), KUBE_REASON_REFUSED) || spent_ms >= REFUSED_PATIENCE_MS)
@@ -116,7 +120,8 @@ static int64_t retry_wait_ms(const struct kube_client *c, int result, const stru
 }
 
 /* The answer, whatever its status. */
-static int call(struct kube_client *c, struct kube_request *request, struct kube_response *ret, struct error **err)
+static int call(struct kube_client *c, struct kube_request *request, struct kube_response *ret,
+                struct error **err)
 {
     int64_t started = clock_mono(c->clock);
     int64_t wait = bucket_wait_ns(c);
@@ -151,14 +156,16 @@ static int call(struct kube_client *c, struct kube_request *request, struct kube
 }
 
 /* The body of a good answer. */
-static int call_ok(struct kube_client *c, struct kube_request *request, struct buf *ret, struct error **err)
+static int call_ok(struct kube_client *c, struct kube_request *request, struct buf *ret,
+                   struct error **err)
 {
     struct kube_response response = { 0 };
     int r = call(c, request, &response, err);
     if (r < 0)
         return r;
     if (response.status < 200 || response.status > 299) {
-        r = kube_error_from_answer(response.status, buf_str(&response.body), response.body.len, response.retry_after_ms, err);
+        r = kube_error_from_answer(response.status, buf_str(&response.body), response.body.len,
+                                   response.retry_after_ms, err);
         buf_done(&response.body);
         return r;
     }
@@ -167,8 +174,8 @@ static int call_ok(struct kube_client *c, struct kube_request *request, struct b
 }
 
 /* The object of a good answer, in the arena; not parsed when ret is NULL. */
-static int call_json(struct kube_client *c, struct kube_request *request, struct arena *a, struct json **ret,
-                     struct error **err)
+static int call_json(struct kube_client *c, struct kube_request *request, struct arena *a,
+                     struct json **ret, struct error **err)
 {
     AUTO_BUF body = { 0 };
     int r = call_ok(c, request, &body, err);
@@ -177,19 +184,21 @@ static int call_json(struct kube_client *c, struct kube_request *request, struct
     struct error *why = NULL;
     if (json_parse(a, buf_str(&body), body.len, ret, &why) == 0 && json_is_object(*ret))
         return 0;
-    r = error_set(err, ERROR_INTERNAL, "the answer to %s %s is not a JSON object%s%s", request->method, request->path,
-                  why ? ": " : "", error_message(why));
+    r = error_set(err, ERROR_INTERNAL, "the answer to %s %s is not a JSON object%s%s",
+                  request->method, request->path, why ? ": " : "", error_message(why));
     error_free(why);
     return r;
 }
 
-static int send_json(struct kube_client *c, const char *method, const char *path, const char *content_type,
-                     const struct json *body, struct arena *a, struct json **ret, struct error **err)
+static int send_json(struct kube_client *c, const char *method, const char *path,
+                     const char *content_type, const struct json *body, struct arena *a,
+                     struct json **ret, struct error **err)
 {
     AUTO_BUF text = BUF_INIT(MAX_BODY);
     json_write(body, &text);
     if (!buf_ok(&text))
-        return error_set(err, ERROR_TOO_LARGE, "the object is larger than %zu MiB", (size_t)(MAX_BODY / MIB));
+        return error_set(err, ERROR_TOO_LARGE, "the object is larger than %zu MiB",
+                         (size_t)(MAX_BODY / MIB));
     struct kube_request request = {
         .method = method,
         .path = path,
@@ -202,8 +211,8 @@ static int send_json(struct kube_client *c, const char *method, const char *path
 
 /* ---- reading ------------------------------------------------------------------------------------------------ */
 
-int kube_get(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name, struct arena *a,
-             struct json **ret, struct error **err)
+int kube_get(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name,
+             struct arena *a, struct json **ret, struct error **err)
 {
     if (str_empty(name))
         return error_set(err, ERROR_INVALID, "a %s was asked for without a name", r->kind);
@@ -217,14 +226,17 @@ int kube_get_raw(struct kube_client *c, const char *path, struct buf *ret, struc
     return call_ok(c, &request, ret, err);
 }
 
-int kube_list_page(struct kube_client *c, const struct kube_resource *r, const struct kube_list_options *options,
-                   const char *continue_token, struct arena *a, struct json **ret, const char **ret_continue,
+int kube_list_page(struct kube_client *c, const struct kube_resource *r,
+                   const struct kube_list_options *options, const char *continue_token,
+                   struct arena *a, struct json **ret, const char **ret_continue,
                    struct error **err)
 {
     AUTO_BUF path = BUF_INIT(MAX_PATH);
     buf_puts(&path, kube_path(a, r, options->ns, NULL, NULL));
-    query_add(&path, "labelSelector", str_empty(options->label_selector) ? NULL : options->label_selector);
-    query_add(&path, "fieldSelector", str_empty(options->field_selector) ? NULL : options->field_selector);
+    query_add(&path, "labelSelector",
+              str_empty(options->label_selector) ? NULL : options->label_selector);
+    query_add(&path, "fieldSelector",
+              str_empty(options->field_selector) ? NULL : options->field_selector);
     if (options->limit > 0)
         query_add_int(&path, "limit", options->limit);
     if (continue_token) /* it carries the version of the first page */
@@ -232,7 +244,8 @@ int kube_list_page(struct kube_client *c, const struct kube_resource *r, const s
     else
         query_add(&path, "resourceVersion", options->resource_version);
     if (!buf_ok(&path))
-        return error_set(err, ERROR_TOO_LARGE, "the selectors are longer than %zu KiB", (size_t)(MAX_PATH / KIB));
+        return error_set(err, ERROR_TOO_LARGE, "the selectors are longer than %zu KiB",
+                         (size_t)(MAX_PATH / KIB));
 
     struct kube_request request = { .method = "GET", .path = buf_str(&path) };
     int rc = call_json(c, &request, a, ret, err);
@@ -243,8 +256,9 @@ int kube_list_page(struct kube_client *c, const struct kube_resource *r, const s
     return 0;
 }
 
-int kube_list(struct kube_client *c, const struct kube_resource *r, const struct kube_list_options *options,
-              struct arena *a, struct json **ret, struct error **err)
+int kube_list(struct kube_client *c, const struct kube_resource *r,
+              const struct kube_list_options *options, struct arena *a, struct json **ret,
+              struct error **err)
 {
     static const struct kube_list_options everything = { 0 };
     if (!options)
@@ -281,27 +295,28 @@ static void fill_type(struct arena *a, const struct kube_resource *r, struct jso
         json_set_str(a, obj, "kind", r->kind);
 }
 
-int kube_create(struct kube_client *c, const struct kube_resource *r, const char *ns, struct json *obj, struct arena *a,
-                struct json **ret, struct error **err)
+int kube_create(struct kube_client *c, const struct kube_resource *r, const char *ns,
+                struct json *obj, struct arena *a, struct json **ret, struct error **err)
 {
     fill_type(a, r, obj);
     const char *path = kube_path(a, r, ns ? ns : meta_namespace(obj), NULL, NULL);
     return send_json(c, "POST", path, NULL, obj, a, ret, err);
 }
 
-int kube_update(struct kube_client *c, const struct kube_resource *r, struct json *obj, const char *subresource,
-                struct arena *a, struct json **ret, struct error **err)
+int kube_update(struct kube_client *c, const struct kube_resource *r, struct json *obj,
+                const char *subresource, struct arena *a, struct json **ret, struct error **err)
 {
     if (str_empty(meta_name(obj)))
-        return error_set(err, ERROR_INVALID, "a %s without metadata.name cannot be updated", r->kind);
+        return error_set(err, ERROR_INVALID, "a %s without metadata.name cannot be updated",
+                         r->kind);
     fill_type(a, r, obj);
     const char *path = kube_path(a, r, meta_namespace(obj), meta_name(obj), subresource);
     return send_json(c, "PUT", path, NULL, obj, a, ret, err);
 }
 
-int kube_patch(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name,
-               const char *subresource, enum kube_patch_type type, const struct json *patch, struct arena *a,
-               struct json **ret, struct error **err)
+int kube_patch(struct kube_client *c, const struct kube_resource *r, const char *ns,
+               const char *name, const char *subresource, enum kube_patch_type type,
+               const struct json *patch, struct arena *a, struct json **ret, struct error **err)
 {
     static const char *const types[] = {
         [KUBE_PATCH_MERGE] = "application/merge-patch+json",
@@ -310,11 +325,12 @@ int kube_patch(struct kube_client *c, const struct kube_resource *r, const char 
     };
     if (str_empty(name))
         return error_set(err, ERROR_INVALID, "a %s was to be patched without a name", r->kind);
-    return send_json(c, "PATCH", kube_path(a, r, ns, name, subresource), types[type], patch, a, ret, err);
+    return send_json(c, "PATCH", kube_path(a, r, ns, name, subresource), types[type], patch, a, ret,
+                     err);
 }
 
-int kube_delete(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name,
-                const struct kube_delete_options *options, struct error **err)
+int kube_delete(struct kube_client *c, const struct kube_resource *r, const char *ns,
+                const char *name, const struct kube_delete_options *options, struct error **err)
 {
     static const struct kube_delete_options plain = KUBE_DELETE_OPTIONS_INIT;
     static const char *const policies[] = {
@@ -332,10 +348,12 @@ int kube_delete(struct kube_client *c, const struct kube_resource *r, const char
     struct json *preconditions = EMPTY_OBJ();
     json_set_str(a, preconditions, "uid", options->uid);
     json_set_str(a, preconditions, "resourceVersion", options->resource_version);
+    /* clang-format off */
     struct json *body = OBJ("apiVersion", STR("v1"),
                             "kind", STR("DeleteOptions"),
                             "preconditions", json_size(preconditions) > 0 ? preconditions : NULL,
                             "propagationPolicy", STR(policies[options->propagation]),
                             "gracePeriodSeconds", options->grace_seconds >= 0 ? INT(options->grace_seconds) : NULL);
+    /* clang-format on */
     return send_json(c, "DELETE", kube_path(a, r, ns, name, NULL), NULL, body, a, NULL, err);
 }

@@ -1,5 +1,5 @@
-/* A kubeconfig file → struct kube_config. What it says and we cannot do is refused by name: a client that leaves out, say,
- * an impersonation acts as somebody else. */
+/* A kubeconfig file → struct kube_config. What it says and we cannot do is refused by name: a
+ * client that leaves out, say, an impersonation acts as somebody else. */
 #include "kube/config.h"
 
 #include <stdlib.h>
@@ -17,8 +17,11 @@ void kube_config_free(struct kube_config *c)
 {
     if (!c)
         return;
-    char **strings[] = { &c->server, &c->ns, &c->ca_pem, &c->cert_pem, &c->key_pem, &c->token, &c->token_file, &c->username,
-                         &c->password, &c->tls_server_name, &c->proxy, &c->exec_api_version, &c->exec_install_hint };
+    char **strings[] = { &c->server,           &c->ns,       &c->ca_pem,
+                         &c->cert_pem,         &c->key_pem,  &c->token,
+                         &c->token_file,       &c->username, &c->password,
+                         &c->tls_server_name,  &c->proxy,    &c->exec_api_version,
+                         &c->exec_install_hint };
     for (size_t i = 0; i < COUNT_OF(strings); i++)
         free(*strings[i]);
     char **lists[] = { c->exec_argv, c->exec_env };
@@ -34,15 +37,17 @@ void kube_config_free(struct kube_config *c)
 struct reader {
     struct arena *a;
     const char *base_dir;
-    const char *list;          /* "users" */
-    const char *entry;         /* "admin" */
-    const char *part;          /* "user" */
-    const struct json *value;  /* users[admin].user */
+    const char *list;         /* "users" */
+    const char *entry;        /* "admin" */
+    const char *part;         /* "user" */
+    const struct json *value; /* users[admin].user */
 };
 
-static int field_error(const struct reader *r, const char *field, struct error **err, const char *text)
+static int field_error(const struct reader *r, const char *field, struct error **err,
+                       const char *text)
 {
-    return error_set(err, ERROR_INVALID, "%s[%s].%s.%s: %s", r->list, r->entry, r->part, field, text);
+    return error_set(err, ERROR_INVALID, "%s[%s].%s.%s: %s", r->list, r->entry, r->part, field,
+                     text);
 }
 
 /* ---- entries ------------------------------------------------------------------------------------------------ */
@@ -57,8 +62,8 @@ static char *names_of(struct arena *a, const struct json *list)
     return out.len > 0 ? arena_strndup(a, buf_str(&out), out.len) : arena_strdup(a, "none");
 }
 
-static int find_entry(struct reader *r, const struct json *config, const char *list, const char *name, const char *part,
-                      struct error **err)
+static int find_entry(struct reader *r, const struct json *config, const char *list,
+                      const char *name, const char *part, struct error **err)
 {
     r->list = list;
     r->entry = name;
@@ -103,7 +108,8 @@ static char *resolve(const struct reader *r, const char *path)
     return mem_printf("%s/%s", r->base_dir, path);
 }
 
-static int decode_data(const struct reader *r, const char *field, const char *text, char **ret, struct error **err)
+static int decode_data(const struct reader *r, const char *field, const char *text, char **ret,
+                       struct error **err)
 {
     AUTO_BUF packed = BUF_INIT(MAX_FILE);
     for (; *text; text++)
@@ -180,14 +186,16 @@ static int read_cluster(const struct reader *r, struct kube_config *c, struct er
     if (rc < 0)
         return rc;
     if (c->insecure && c->ca_pem)
-        return field_error(r, "insecure-skip-tls-verify", err, "is true, and a certificate authority is given; remove one of them");
+        return field_error(r, "insecure-skip-tls-verify", err,
+                           "is true, and a certificate authority is given; remove one of them");
     return 0;
 }
 
 /* ---- user --------------------------------------------------------------------------------------------------- */
 
 /* `first` (taken over, may be NULL) stands in front of the list. */
-static int read_exec_list(const struct reader *exec, const char *field, char *first, char ***ret, struct error **err)
+static int read_exec_list(const struct reader *exec, const char *field, char *first, char ***ret,
+                          struct error **err)
 {
     const struct json *list = json_get(exec->value, field);
     bool env = STREQ(field, "env");
@@ -203,7 +211,8 @@ static int read_exec_list(const struct reader *exec, const char *field, char *fi
         if (env && !value)
             value = "";
         if (!name || !value || (env && (!*name || strchr(name, '='))))
-            return field_error(exec, field, err, env ? "each item needs a name" : "each item must be a string");
+            return field_error(exec, field, err,
+                               env ? "each item needs a name" : "each item must be a string");
         (*ret)[count++] = env ? mem_printf("%s=%s", name, value) : mem_strdup(value);
     }
     return 0;
@@ -232,8 +241,9 @@ static int read_exec(const struct reader *user, struct kube_config *c, struct er
         return field_error(&exec, "command", err, "is missing");
     if (!str_eq(c->exec_api_version, "client.authentication.k8s.io/v1") &&
         !str_eq(c->exec_api_version, "client.authentication.k8s.io/v1beta1"))
-        return field_error(&exec, "apiVersion", err,
-                           "must be client.authentication.k8s.io/v1 or client.authentication.k8s.io/v1beta1");
+        return field_error(
+            &exec, "apiVersion", err,
+            "must be client.authentication.k8s.io/v1 or client.authentication.k8s.io/v1beta1");
     if (str_eq(mode, "Always"))
         return field_error(&exec, "interactiveMode", err, "is Always, and there is nobody to ask");
     rc = read_exec_list(&exec, "env", NULL, &c->exec_env, err);
@@ -245,10 +255,12 @@ static int read_exec(const struct reader *user, struct kube_config *c, struct er
 
 static int read_user(const struct reader *r, struct kube_config *c, struct error **err)
 {
-    static const char *const refused[] = { "as", "as-uid", "as-groups", "as-user-extra", "auth-provider" };
+    static const char *const refused[] = { "as", "as-uid", "as-groups", "as-user-extra",
+                                           "auth-provider" };
     for (size_t i = 0; i < COUNT_OF(refused); i++)
         if (!json_is_null(json_get(r->value, refused[i])))
-            return error_set(err, ERROR_UNSUPPORTED, "%s[%s].%s.%s: is not supported", r->list, r->entry, r->part, refused[i]);
+            return error_set(err, ERROR_UNSUPPORTED, "%s[%s].%s.%s: is not supported", r->list,
+                             r->entry, r->part, refused[i]);
 
     AUTO_FREE char *token_file = NULL;
     int rc = get_pem(r, "client-certificate", &c->cert_pem, err);
@@ -281,8 +293,8 @@ static int read_user(const struct reader *r, struct kube_config *c, struct error
 
 /* ---- the file ----------------------------------------------------------------------------------------------- */
 
-static int read_context(struct reader *r, const struct json *config, const char *context, struct kube_config *c,
-                        struct error **err)
+static int read_context(struct reader *r, const struct json *config, const char *context,
+                        struct kube_config *c, struct error **err)
 {
     if (str_empty(context))
         context = json_find_str(config, "current-context");
@@ -313,8 +325,8 @@ static int read_context(struct reader *r, const struct json *config, const char 
     return rc < 0 ? rc : read_user(r, c, err);
 }
 
-int kube_config_parse(const char *yaml, size_t len, const char *base_dir, const char *context, struct kube_config **ret,
-                      struct error **err)
+int kube_config_parse(const char *yaml, size_t len, const char *base_dir, const char *context,
+                      struct kube_config **ret, struct error **err)
 {
     AUTO_ARENA a = arena_new();
     struct json *config = NULL;

@@ -11,7 +11,8 @@
 #define MAX_FILE (4 * MIB)
 #define ACCOUNT_DIR "/var/run/secrets/kubernetes.io/serviceaccount"
 
-static int load_file(const char *path, const char *context, struct kube_config **ret, struct error **err)
+static int load_file(const char *path, const char *context, struct kube_config **ret,
+                     struct error **err)
 {
     AUTO_ARENA a = arena_new();
     AUTO_FREE char *text = NULL;
@@ -20,8 +21,11 @@ static int load_file(const char *path, const char *context, struct kube_config *
     if (r < 0)
         return error_prefix(err, r, "kubeconfig");
     const char *slash = strrchr(path, '/');
-    const char *dir = !slash ? "." : slash == path ? "/" : arena_strndup(a, path, (size_t)(slash - path));
-    return error_prefix(err, kube_config_parse(text, len, dir, context, ret, err), "kubeconfig %s", path);
+    const char *dir = !slash          ? "."
+                      : slash == path ? "/"
+                                      : arena_strndup(a, path, (size_t)(slash - path));
+    return error_prefix(err, kube_config_parse(text, len, dir, context, ret, err), "kubeconfig %s",
+                        path);
 }
 
 /* The first file of $KUBECONFIG that exists; NULL: none. */
@@ -46,15 +50,18 @@ static const char *home_config(struct arena *a)
     return arena_printf(a, "%s/.kube/config", found->pw_dir);
 }
 
-int kube_config_in_cluster(const char *dir, const char *host, const char *port, struct kube_config **ret, struct error **err)
+int kube_config_in_cluster(const char *dir, const char *host, const char *port,
+                           struct kube_config **ret, struct error **err)
 {
     AUTO_ARENA a = arena_new();
     CLEANUP(kube_config_cleanup) struct kube_config *c = NEW0(struct kube_config);
     c->token_file = mem_printf("%s/token", dir);
     if (!file_exists(c->token_file))
-        return error_set(err, ERROR_NOT_FOUND, "there is no service account token in %s", c->token_file);
+        return error_set(err, ERROR_NOT_FOUND, "there is no service account token in %s",
+                         c->token_file);
     bool v6 = strchr(host, ':') && *host != '[';
-    c->server = mem_printf(v6 ? "https://[%s]:%s" : "https://%s:%s", host, str_empty(port) ? "443" : port);
+    c->server =
+        mem_printf(v6 ? "https://[%s]:%s" : "https://%s:%s", host, str_empty(port) ? "443" : port);
     /* Without it the system's certificate authorities would be trusted to name the API server. */
     int r = file_read(arena_printf(a, "%s/ca.crt", dir), MAX_FILE, &c->ca_pem, NULL, err);
     if (r < 0)
@@ -70,7 +77,8 @@ int kube_config_in_cluster(const char *dir, const char *host, const char *port, 
     return 0;
 }
 
-int kube_config_load(const char *path, const char *context, struct kube_config **ret, struct error **err)
+int kube_config_load(const char *path, const char *context, struct kube_config **ret,
+                     struct error **err)
 {
     AUTO_ARENA a = arena_new();
     if (!str_empty(path))
@@ -80,14 +88,16 @@ int kube_config_load(const char *path, const char *context, struct kube_config *
     if (!str_empty(list)) {
         const char *found = first_existing(a, list);
         if (!found)
-            return error_set(err, ERROR_NOT_FOUND, "no file that $KUBECONFIG names exists: %s", list);
+            return error_set(err, ERROR_NOT_FOUND, "no file that $KUBECONFIG names exists: %s",
+                             list);
         return load_file(found, context, ret, err);
     }
 
     const char *host = getenv("KUBERNETES_SERVICE_HOST");
     struct error *why = NULL;
     if (!str_empty(host)) {
-        int r = kube_config_in_cluster(ACCOUNT_DIR, host, getenv("KUBERNETES_SERVICE_PORT"), ret, &why);
+        int r =
+            kube_config_in_cluster(ACCOUNT_DIR, host, getenv("KUBERNETES_SERVICE_PORT"), ret, &why);
         if (r == 0)
             return 0;
     }
@@ -96,10 +106,11 @@ int kube_config_load(const char *path, const char *context, struct kube_config *
         error_free(why);
         return load_file(home, context, ret, err);
     }
-    int r = error_set(err, ERROR_NOT_FOUND,
-                      "no cluster is configured: $KUBECONFIG is not set, %s, and %s does not exist; name a kubeconfig file",
-                      why ? error_message(why) : "this is not a pod ($KUBERNETES_SERVICE_HOST is not set)",
-                      home ? home : "~/.kube/config");
+    int r = error_set(
+        err, ERROR_NOT_FOUND,
+        "no cluster is configured: $KUBECONFIG is not set, %s, and %s does not exist; name a kubeconfig file",
+        why ? error_message(why) : "this is not a pod ($KUBERNETES_SERVICE_HOST is not set)",
+        home ? home : "~/.kube/config");
     error_free(why);
     return r;
 }

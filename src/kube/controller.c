@@ -14,8 +14,8 @@
 /* Where keys come from. */
 struct source {
     struct controller *controller;
-    char *owner_kind;          /* keys of owners of this kind; NULL: see map */
-    controller_map_fn *map;    /* NULL: keys of the objects themselves */
+    char *owner_kind;       /* keys of owners of this kind; NULL: see map */
+    controller_map_fn *map; /* NULL: keys of the objects themselves */
     void *ctx;
     struct source *next;
 };
@@ -29,7 +29,7 @@ struct controller {
     struct source *sources;
     pthread_t threads[MAX_WORKERS];
     unsigned running;
-    bool stopping;             /* atomic */
+    bool stopping; /* atomic */
 };
 
 /* ---- metrics ------------------------------------------------------------------------------------------------ */
@@ -42,16 +42,21 @@ static void metrics_init(void)
 {
     static const char *const by_controller[] = { "controller", NULL };
     static const char *const by_result[] = { "controller", "result", NULL };
-    static const double buckets[] = { 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45,
-                                      0.5,   0.6,  0.7,   0.8,  0.9, 1,    1.25, 1.5, 1.75, 2,   2.5, 3,
-                                      3.5,   4,    4.5,   5,    6,   7,    8,    9,   10,   15,  20,  25,
-                                      30,    40,   50,    60 };
-    metrics.results = metric_counter("controller_runtime_reconcile_total", "Reconciles per controller and result", by_result);
-    metrics.errors = metric_counter("controller_runtime_reconcile_errors_total", "Reconciles that failed", by_controller);
-    metrics.seconds = metric_histogram("controller_runtime_reconcile_time_seconds", "How long a reconcile takes",
-                                       by_controller, buckets, COUNT_OF(buckets));
-    metrics.active = metric_gauge("controller_runtime_active_workers", "Workers that reconcile right now", by_controller);
-    metrics.max = metric_gauge("controller_runtime_max_concurrent_reconciles", "Workers of the controller", by_controller);
+    static const double buckets[] = { 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3,  0.35,
+                                      0.4,   0.45, 0.5,   0.6,  0.7, 0.8,  0.9, 1,    1.25, 1.5,
+                                      1.75,  2,    2.5,   3,    3.5, 4,    4.5, 5,    6,    7,
+                                      8,     9,    10,    15,   20,  25,   30,  40,   50,   60 };
+    metrics.results = metric_counter("controller_runtime_reconcile_total",
+                                     "Reconciles per controller and result", by_result);
+    metrics.errors = metric_counter("controller_runtime_reconcile_errors_total",
+                                    "Reconciles that failed", by_controller);
+    metrics.seconds =
+        metric_histogram("controller_runtime_reconcile_time_seconds", "How long a reconcile takes",
+                         by_controller, buckets, COUNT_OF(buckets));
+    metrics.active = metric_gauge("controller_runtime_active_workers",
+                                  "Workers that reconcile right now", by_controller);
+    metrics.max = metric_gauge("controller_runtime_max_concurrent_reconciles",
+                               "Workers of the controller", by_controller);
 }
 
 /* ---- life --------------------------------------------------------------------------------------------------- */
@@ -66,7 +71,8 @@ struct controller *controller_new(const struct controller_options *options)
     c->workers = MIN(MAX(options->workers, 1u), (unsigned)MAX_WORKERS);
     c->reconcile = options->reconcile;
     c->ctx = options->ctx;
-    c->queue = workqueue_new(&(struct workqueue_options){ .name = c->name, .clock = options->clock });
+    c->queue =
+        workqueue_new(&(struct workqueue_options){ .name = c->name, .clock = options->clock });
     metric_set(metrics.max, c->workers, c->name);
     return c;
 }
@@ -149,7 +155,8 @@ void controller_watch_owned(struct controller *c, struct informer *i, const char
     informer_add_handler(i, on_owned, s);
 }
 
-void controller_watch_mapped(struct controller *c, struct informer *i, controller_map_fn *map, void *ctx)
+void controller_watch_mapped(struct controller *c, struct informer *i, controller_map_fn *map,
+                             void *ctx)
 {
     struct source *s = add_source(c);
     s->map = map;
@@ -171,13 +178,13 @@ static void log_failure(struct controller *c, const char *key, const struct erro
         return;
     /* Somebody else was faster: the next look at the cache will show it, nobody has to act. */
     bool ordinary = code == ERROR_CONFLICT;
-    log_write(ordinary ? LOG_INFO : LOG_ERROR, "reconcile failed, will try again", "controller", c->name, "key", key, "error",
-              error_message(err), NULL);
+    log_write(ordinary ? LOG_INFO : LOG_ERROR, "reconcile failed, will try again", "controller",
+              c->name, "key", key, "error", error_message(err), NULL);
 }
 
 /* What becomes of the key, and the name of the result in the metrics. */
-static const char *settle(struct controller *c, const char *key, int r, const struct reconcile_result *result,
-                          const struct error *err)
+static const char *settle(struct controller *c, const char *key, int r,
+                          const struct reconcile_result *result, const struct error *err)
 {
     if (r < 0) {
         metric_add(metrics.errors, 1, c->name);
@@ -201,7 +208,8 @@ static void reconcile_one(struct controller *c, struct arena *a, char *key)
     metric_add(metrics.active, 1, c->name);
     int r = c->reconcile(c->ctx, key, a, &result, &err);
     metric_add(metrics.active, -1, c->name);
-    metric_observe(metrics.seconds, (double)(clock_mono(clock_system()) - started) / (double)NS_PER_S, c->name);
+    metric_observe(metrics.seconds,
+                   (double)(clock_mono(clock_system()) - started) / (double)NS_PER_S, c->name);
     metric_add(metrics.results, 1, c->name, settle(c, key, r, &result, err));
     workqueue_done(c->queue, key);
     arena_reset(a);

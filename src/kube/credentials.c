@@ -1,6 +1,7 @@
-/* Static credentials are copied once. A token file is read again every 10 seconds, for Kubernetes puts a new token in its
- * place long before the old one expires. A plugin (client.authentication.k8s.io) is run when its last answer has expired, by
- * whoever needs it first, while the others wait. */
+/* Static credentials are copied once. A token file is read again every 10 seconds, for Kubernetes
+ * puts a new token in its place long before the old one expires. A plugin
+ * (client.authentication.k8s.io) is run when its last answer has expired, by whoever needs it
+ * first, while the others wait. */
 #include "kube/credentials.h"
 
 #include <stdlib.h>
@@ -9,16 +10,18 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "http/crypto.h"
-#include "json/json.h"
 #include "kube/exec_plugin.h"
+#include "json/json.h"
 
 #define TOKEN_MAX (1 * MIB)
 #define TOKEN_FILE_NS (10 * NS_PER_S)
 #define EXPIRY_MARGIN_NS (10 * NS_PER_S)
-#define REJECTED_PAUSE_NS (10 * NS_PER_S)  /* a plugin whose answers are refused must not be run for every request */
+#define REJECTED_PAUSE_NS                                                                          \
+    (10 * NS_PER_S) /* a plugin whose answers are refused must not be run for every request */
 #define LOOK_NS (20 * NS_PER_MS)
 
-/* A client certificate of a plugin. curl refers to the text as long as the connections live, so old ones are kept. */
+/* A client certificate of a plugin. curl refers to the text as long as the connections live, so old
+ * ones are kept. */
 struct cert {
     char *cert_pem, *key_pem;
     struct cert *next;
@@ -26,16 +29,16 @@ struct cert {
 
 struct kube_credentials {
     const struct kube_config *config;
-    char *basic;               /* "Basic …" */
+    char *basic; /* "Basic …" */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    char *token;               /* of the file or the plugin */
-    int64_t read_ns;           /* mono; when the file was read or the plugin run; 0: never */
-    int64_t expires_ns;        /* wall; 0: never */
+    char *token;        /* of the file or the plugin */
+    int64_t read_ns;    /* mono; when the file was read or the plugin run; 0: never */
+    int64_t expires_ns; /* wall; 0: never */
     bool rejected;
-    bool running;              /* somebody runs the plugin */
-    struct cert *certs;        /* latest first */
+    bool running;       /* somebody runs the plugin */
+    struct cert *certs; /* latest first */
 };
 
 struct kube_credentials *kube_credentials_new(const struct kube_config *config)
@@ -73,7 +76,8 @@ void kube_credentials_free(struct kube_credentials *c)
 
 /* ---- token file --------------------------------------------------------------------------------------------- */
 
-/* Under the lock. A file that cannot be read now does not take away the token that it gave before. */
+/* Under the lock. A file that cannot be read now does not take away the token that it gave before.
+ */
 static int refresh_token_file(struct kube_credentials *c, struct error **err)
 {
     int64_t now = clock_mono(clock_system());
@@ -114,15 +118,18 @@ static bool plugin_due(const struct kube_credentials *c)
 }
 
 /* Under the lock. */
-static void keep_answer(struct kube_credentials *c, const struct kube_credential *answer, int64_t expires_ns)
+static void keep_answer(struct kube_credentials *c, const struct kube_credential *answer,
+                        int64_t expires_ns)
 {
-    const char *token = answer->authorization ? str_skip_prefix(answer->authorization, "Bearer ") : NULL;
+    const char *token =
+        answer->authorization ? str_skip_prefix(answer->authorization, "Bearer ") : NULL;
     free(c->token);
     c->token = mem_strdup(token);
     c->expires_ns = expires_ns;
     c->read_ns = clock_mono(clock_system());
     c->rejected = false;
-    if (!answer->cert_pem || (c->certs && STREQ(c->certs->cert_pem, answer->cert_pem) && STREQ(c->certs->key_pem, answer->key_pem)))
+    if (!answer->cert_pem || (c->certs && STREQ(c->certs->cert_pem, answer->cert_pem) &&
+                              STREQ(c->certs->key_pem, answer->key_pem)))
         return;
     struct cert *cert = NEW0(struct cert);
     cert->cert_pem = mem_strdup(answer->cert_pem);
@@ -140,7 +147,8 @@ static int run_plugin(struct kube_credentials *c, struct kube_cancel *cancel, st
     int64_t expires_ns = 0;
     int r = kube_exec_run(c->config, cancel, &output, err);
     if (r == 0)
-        r = kube_exec_parse(a, buf_str(&output), output.len, c->config->exec_api_version, &answer, &expires_ns, err);
+        r = kube_exec_parse(a, buf_str(&output), output.len, c->config->exec_api_version, &answer,
+                            &expires_ns, err);
     if (r < 0)
         return error_prefix(err, r, "credential plugin %s", c->config->exec_argv[0]);
     LOCK(&c->lock);
@@ -148,7 +156,8 @@ static int run_plugin(struct kube_credentials *c, struct kube_cancel *cancel, st
     return 0;
 }
 
-static int refresh_plugin(struct kube_credentials *c, struct kube_cancel *cancel, struct error **err)
+static int refresh_plugin(struct kube_credentials *c, struct kube_cancel *cancel,
+                          struct error **err)
 {
     pthread_mutex_lock(&c->lock);
     while (c->running && !(cancel && kube_cancel_is_set(cancel)))
@@ -172,11 +181,13 @@ static int refresh_plugin(struct kube_credentials *c, struct kube_cancel *cancel
 
 /* ---- the answer --------------------------------------------------------------------------------------------- */
 
-int kube_credentials_get(struct kube_credentials *c, struct arena *a, struct kube_cancel *cancel, struct kube_credential *ret,
-                         struct error **err)
+int kube_credentials_get(struct kube_credentials *c, struct arena *a, struct kube_cancel *cancel,
+                         struct kube_credential *ret, struct error **err)
 {
     const struct kube_config *config = c->config;
-    *ret = (struct kube_credential){ .authorization = c->basic, .cert_pem = config->cert_pem, .key_pem = config->key_pem };
+    *ret = (struct kube_credential){ .authorization = c->basic,
+                                     .cert_pem = config->cert_pem,
+                                     .key_pem = config->key_pem };
     bool plugin = config->exec_argv && !config->token && !config->token_file && !c->basic;
     int r = plugin ? refresh_plugin(c, cancel, err) : 0;
     if (r < 0)

@@ -1,8 +1,8 @@
 /* Three memories, each of bounded size, oldest entries dropped first:
- *   similar   (object, type, reason) → the different messages of the last ten minutes; beyond ten they become one Event
- *   seen      (object, type, reason, message) → the Event that counts it
- *   shares    (object, type) → a bucket of 25 tokens that gains one each five minutes
- * The numbers are those that Kubernetes components use. */
+ *   similar   (object, type, reason) → the different messages of the last ten minutes; beyond ten
+ * they become one Event seen      (object, type, reason, message) → the Event that counts it shares
+ * (object, type) → a bucket of 25 tokens that gains one each five minutes The numbers are those
+ * that Kubernetes components use. */
 #include "kube/event_correlator.h"
 
 #include <stdlib.h>
@@ -23,7 +23,7 @@ struct similar {
 };
 
 struct seen {
-    char *name;      /* NULL: not written yet */
+    char *name; /* NULL: not written yet */
     int64_t count;
     int64_t first_ns, last_ns;
 };
@@ -35,7 +35,7 @@ struct share {
 
 struct event_correlator {
     struct map *similar, *seen, *shares;
-    struct arena *arena;   /* of the last decision */
+    struct arena *arena; /* of the last decision */
 };
 
 static void similar_free(void *p)
@@ -90,7 +90,8 @@ static void *entry(struct map *m, const char *key, size_t size)
     return e;
 }
 
-static bool is_one_of_many(struct event_correlator *c, const char *key, const struct event_occurrence *o)
+static bool is_one_of_many(struct event_correlator *c, const char *key,
+                           const struct event_occurrence *o)
 {
     struct similar *s = entry(c->similar, key, sizeof(*s));
     if (!s->messages)
@@ -108,7 +109,8 @@ static bool is_one_of_many(struct event_correlator *c, const char *key, const st
 
 static bool takes_share(struct event_correlator *c, const struct event_occurrence *o)
 {
-    struct share *s = entry(c->shares, arena_printf(c->arena, "%s\n%s", o->object, o->type), sizeof(*s));
+    struct share *s =
+        entry(c->shares, arena_printf(c->arena, "%s\n%s", o->object, o->type), sizeof(*s));
     if (s->last_ns == 0)
         s->tokens = SHARE;
     else
@@ -120,7 +122,8 @@ static bool takes_share(struct event_correlator *c, const struct event_occurrenc
     return true;
 }
 
-void event_correlate(struct event_correlator *c, const struct event_occurrence *o, struct event_decision *ret)
+void event_correlate(struct event_correlator *c, const struct event_occurrence *o,
+                     struct event_decision *ret)
 {
     arena_reset(c->arena);
     char *group = arena_printf(c->arena, "%s\n%s\n%s", o->object, o->type, o->reason);

@@ -5,10 +5,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "json/build.h"
 #include "kube/client_internal.h"
 #include "kube/event_correlator.h"
 #include "kube/meta.h"
+#include "json/build.h"
 
 #define MAX_WAITING 1000
 #define MAX_MESSAGE (4 * KIB)
@@ -21,7 +21,7 @@
 /* An occurrence on its way. One arena holds all of it. */
 struct waiting {
     struct arena *arena;
-    struct json *involved;   /* the involvedObject */
+    struct json *involved; /* the involvedObject */
     const char *ns;
     struct event_occurrence occurrence;
     struct waiting *next;
@@ -36,7 +36,7 @@ struct event_recorder {
 
     /* of the thread */
     struct event_correlator *correlator;
-    int64_t last_name;       /* names come from the clock, and must differ though it stands still */
+    int64_t last_name; /* names come from the clock, and must differ though it stands still */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -44,7 +44,7 @@ struct event_recorder {
     size_t count;
     uint64_t dropped;
     bool stopping;
-    bool finished;           /* the thread has written all */
+    bool finished; /* the thread has written all */
 };
 
 static void waiting_free(struct waiting *w)
@@ -62,7 +62,8 @@ static struct json *time_value(struct arena *a, int64_t wall_ns)
     return STR(text);
 }
 
-static const char *shown_message(struct arena *a, const struct waiting *w, const struct event_decision *d)
+static const char *shown_message(struct arena *a, const struct waiting *w,
+                                 const struct event_decision *d)
 {
     const char *message = w->occurrence.message;
     return d->combined ? arena_printf(a, "(combined from similar events): %s", message) : message;
@@ -72,14 +73,16 @@ static char *new_name(struct event_recorder *r, struct arena *a, const char *obj
 {
     int64_t ns = clock_wall(r->clock);
     r->last_name = MAX(ns, r->last_name + 1);
-    return arena_printf(a, "%.*s.%016llx", MAX_NAME - 17, object_name, (unsigned long long)r->last_name);
+    return arena_printf(a, "%.*s.%016llx", MAX_NAME - 17, object_name,
+                        (unsigned long long)r->last_name);
 }
 
-static int create_event(struct event_recorder *r, struct arena *a, const struct waiting *w, const struct event_decision *d,
-                        struct error **err)
+static int create_event(struct event_recorder *r, struct arena *a, const struct waiting *w,
+                        const struct event_decision *d, struct error **err)
 {
     const struct event_occurrence *o = &w->occurrence;
     char *name = new_name(r, a, json_find_str(w->involved, "name"));
+    /* clang-format off */
     struct json *event = OBJ(
         "metadata", OBJ("name", STR(name), "namespace", STR(w->ns)),
         "involvedObject", json_clone(a, w->involved),
@@ -93,22 +96,25 @@ static int create_event(struct event_recorder *r, struct arena *a, const struct 
         "eventTime", NUL(),
         "reportingComponent", STR(r->component),
         "reportingInstance", STR(r->host ? r->host : ""));
+    /* clang-format on */
     int rc = kube_create(r->client, &KUBE_EVENTS, w->ns, event, a, NULL, err);
     if (rc == 0)
         event_correlator_written(r->correlator, d->key, name);
     return rc;
 }
 
-static int write_event(struct event_recorder *r, const struct waiting *w, const struct event_decision *d, struct error **err)
+static int write_event(struct event_recorder *r, const struct waiting *w,
+                       const struct event_decision *d, struct error **err)
 {
     AUTO_ARENA a = arena_new();
     if (!d->name)
         return create_event(r, a, w, d, err);
-    struct json *patch = OBJ("count", INT(d->count),
-                             "lastTimestamp", time_value(a, w->occurrence.wall_ns),
-                             "message", d->combined ? STR(shown_message(a, w, d)) : NULL);
+    struct json *patch =
+        OBJ("count", INT(d->count), "lastTimestamp", time_value(a, w->occurrence.wall_ns),
+            "message", d->combined ? STR(shown_message(a, w, d)) : NULL);
     struct error *why = NULL;
-    int rc = kube_patch(r->client, &KUBE_EVENTS, w->ns, d->name, NULL, KUBE_PATCH_MERGE, patch, a, NULL, &why);
+    int rc = kube_patch(r->client, &KUBE_EVENTS, w->ns, d->name, NULL, KUBE_PATCH_MERGE, patch, a,
+                        NULL, &why);
     if (rc == -ERROR_NOT_FOUND) { /* its time to live is over */
         error_free(why);
         return create_event(r, a, w, d, err);
@@ -120,7 +126,8 @@ static int write_event(struct event_recorder *r, const struct waiting *w, const 
 
 static bool may_pass(int rc)
 {
-    return rc == -ERROR_UNAVAILABLE || rc == -ERROR_TIMEOUT || rc == -ERROR_TOO_MANY || rc == -ERROR_INTERNAL;
+    return rc == -ERROR_UNAVAILABLE || rc == -ERROR_TIMEOUT || rc == -ERROR_TOO_MANY ||
+           rc == -ERROR_INTERNAL;
 }
 
 /* false: it is being stopped, and nobody waits for a better moment. */
@@ -145,10 +152,12 @@ static void handle(struct event_recorder *r, const struct waiting *w)
         if (rc == 0 || rc == -ERROR_CANCELLED)
             return;
         bool again = (may_pass(rc) || rc == -ERROR_ALREADY_EXISTS) && attempt + 1 < MAX_TRIES;
-        int64_t pause_ms = rc == -ERROR_ALREADY_EXISTS ? 0 : MAX((int64_t)FIRST_PAUSE_MS << attempt, error_retry_after_ms(err));
+        int64_t pause_ms = rc == -ERROR_ALREADY_EXISTS
+                               ? 0
+                               : MAX((int64_t)FIRST_PAUSE_MS << attempt, error_retry_after_ms(err));
         if (!again || !pause_before_retry(r, pause_ms)) {
-            log_warn("an event was not written", "namespace", w->ns, "reason", w->occurrence.reason, "message",
-                     w->occurrence.message, "error", error_message(err), NULL);
+            log_warn("an event was not written", "namespace", w->ns, "reason", w->occurrence.reason,
+                     "message", w->occurrence.message, "error", error_message(err), NULL);
             return;
         }
     }
@@ -187,11 +196,13 @@ static void *run(void *arg)
 
 /* ---- recording ---------------------------------------------------------------------------------------------- */
 
-struct event_recorder *event_recorder_new(struct kube_client *c, const char *component, const char *host,
-                                          struct clock *clock)
+struct event_recorder *event_recorder_new(struct kube_client *c, const char *component,
+                                          const char *host, struct clock *clock)
 {
     struct event_recorder *r = NEW0(struct event_recorder);
-    r->client = kube_client_new(kube_client_transport(c), &(struct kube_client_options){ .timeout_ms = CALL_TIMEOUT_MS, .no_retry = true });
+    r->client = kube_client_new(kube_client_transport(c),
+                                &(struct kube_client_options){ .timeout_ms = CALL_TIMEOUT_MS,
+                                                               .no_retry = true });
     r->component = mem_strdup(component);
     r->host = str_empty(host) ? NULL : mem_strdup(host);
     r->clock = clock ? clock : clock_system();
@@ -218,8 +229,9 @@ static char *formatted(struct arena *a, const char *fmt, va_list ap)
     return text;
 }
 
-static struct waiting *waiting_new(struct event_recorder *r, const struct json *about, const char *type, const char *reason,
-                                   const char *fmt, va_list ap)
+static struct waiting *waiting_new(struct event_recorder *r, const struct json *about,
+                                   const char *type, const char *reason, const char *fmt,
+                                   va_list ap)
 {
     struct arena *a = arena_new();
     struct waiting *w = arena_zalloc(a, sizeof(*w));
@@ -227,15 +239,18 @@ static struct waiting *waiting_new(struct event_recorder *r, const struct json *
     const char *version = meta_resource_version(about);
     w->arena = a;
     w->ns = arena_strdup(a, *ns ? ns : "default");
+    /* clang-format off */
     w->involved = OBJ("kind", STR(json_find_str(about, "kind")),
                       "namespace", *ns ? STR(ns) : NULL,
                       "name", STR(meta_name(about)),
                       "uid", *meta_uid(about) ? STR(meta_uid(about)) : NULL,
                       "apiVersion", STR(json_find_str(about, "apiVersion")),
                       "resourceVersion", *version ? STR(version) : NULL);
+    /* clang-format on */
     const char *kind = json_find_str(about, "kind");
     w->occurrence = (struct event_occurrence){
-        .object = arena_printf(a, "%s\n%s\n%s\n%s", kind ? kind : "", ns, meta_name(about), meta_uid(about)),
+        .object = arena_printf(a, "%s\n%s\n%s\n%s", kind ? kind : "", ns, meta_name(about),
+                               meta_uid(about)),
         .type = arena_strdup(a, type),
         .reason = arena_strdup(a, reason),
         .message = formatted(a, fmt, ap),
@@ -244,8 +259,8 @@ static struct waiting *waiting_new(struct event_recorder *r, const struct json *
     return w;
 }
 
-void event_record(struct event_recorder *r, const struct json *about, const char *type, const char *reason,
-                  const char *fmt, ...)
+void event_record(struct event_recorder *r, const struct json *about, const char *type,
+                  const char *reason, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);

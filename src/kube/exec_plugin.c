@@ -13,8 +13,8 @@
 #include "base/process.h"
 #include "base/str.h"
 #include "http/crypto.h"
-#include "json/build.h"
 #include "kube/credentials.h"
+#include "json/build.h"
 
 #define DEADLINE_NS (30 * NS_PER_S)
 #define LOOK_MS 20
@@ -31,15 +31,19 @@ static char *exec_info(struct arena *a, const struct kube_config *config)
     struct json *cluster = NULL;
     if (config->exec_cluster_info) {
         char *ca = config->ca_pem ? base64_encode(a, config->ca_pem, strlen(config->ca_pem)) : NULL;
+        /* clang-format off */
         cluster = OBJ("server", STR(config->server),
                       "tls-server-name", STR(config->tls_server_name),
                       "insecure-skip-tls-verify", config->insecure ? BOOL(true) : NULL,
                       "certificate-authority-data", STR(ca),
                       "proxy-url", STR(config->proxy));
+        /* clang-format on */
     }
+    /* clang-format off */
     return json_text(a, OBJ("kind", STR("ExecCredential"),
                             "apiVersion", STR(config->exec_api_version),
                             "spec", OBJ("cluster", cluster, "interactive", BOOL(false))));
+    /* clang-format on */
 }
 
 static bool names_same(const char *x, const char *y)
@@ -99,12 +103,13 @@ static int reap(pid_t pid, bool kill_it)
 }
 
 /* Until both ends are closed. */
-static int collect(int *out, int *complaints, struct kube_cancel *cancel, struct buf *output, struct buf *complaint,
-                   struct error **err)
+static int collect(int *out, int *complaints, struct kube_cancel *cancel, struct buf *output,
+                   struct buf *complaint, struct error **err)
 {
     int64_t until = clock_mono(clock_system()) + DEADLINE_NS;
     while (*out >= 0 || *complaints >= 0) {
-        struct pollfd fds[] = { { .fd = *out, .events = POLLIN }, { .fd = *complaints, .events = POLLIN } };
+        struct pollfd fds[] = { { .fd = *out, .events = POLLIN },
+                                { .fd = *complaints, .events = POLLIN } };
         poll(fds, COUNT_OF(fds), LOOK_MS);
         if (fds[0].revents)
             drain(out, output);
@@ -113,28 +118,32 @@ static int collect(int *out, int *complaints, struct kube_cancel *cancel, struct
         if (cancel && kube_cancel_is_set(cancel))
             return error_set(err, ERROR_CANCELLED, "interrupted");
         if (clock_mono(clock_system()) >= until)
-            return error_set(err, ERROR_TIMEOUT, "did not end within %d s", (int)(DEADLINE_NS / NS_PER_S));
+            return error_set(err, ERROR_TIMEOUT, "did not end within %d s",
+                             (int)(DEADLINE_NS / NS_PER_S));
     }
     return 0;
 }
 
-static int check(int status, const struct buf *output, const struct buf *complaint, const struct kube_config *config,
-                 struct error **err)
+static int check(int status, const struct buf *output, const struct buf *complaint,
+                 const struct kube_config *config, struct error **err)
 {
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
         if (!buf_ok(output))
-            return error_set(err, ERROR_TOO_LARGE, "printed more than %zu bytes", (size_t)MAX_OUTPUT);
+            return error_set(err, ERROR_TOO_LARGE, "printed more than %zu bytes",
+                             (size_t)MAX_OUTPUT);
         return 0;
     }
     AUTO_ARENA a = arena_new();
     char *said = str_trim(a, buf_str(complaint));
     const char *hint = config->exec_install_hint;
-    return error_set(err, ERROR_UNAUTHORIZED, "%s %d%s%s%s%s", WIFEXITED(status) ? "failed with exit status" : "was killed by signal",
-                     WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status), *said ? ": " : "", said, hint ? "; " : "",
-                     hint ? hint : "");
+    return error_set(err, ERROR_UNAUTHORIZED, "%s %d%s%s%s%s",
+                     WIFEXITED(status) ? "failed with exit status" : "was killed by signal",
+                     WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status), *said ? ": " : "",
+                     said, hint ? "; " : "", hint ? hint : "");
 }
 
-int kube_exec_run(const struct kube_config *config, struct kube_cancel *cancel, struct buf *ret, struct error **err)
+int kube_exec_run(const struct kube_config *config, struct kube_cancel *cancel, struct buf *ret,
+                  struct error **err)
 {
     AUTO_ARENA a = arena_new();
     int out[2], complaints[2];
@@ -158,7 +167,9 @@ int kube_exec_run(const struct kube_config *config, struct kube_cancel *cancel, 
     pid_t pid;
     int r = process_spawn(&spec, &pid, err);
     if (r < 0)
-        return config->exec_install_hint && err ? error_prefix(err, r, "%s", config->exec_install_hint) : r;
+        return config->exec_install_hint && err
+                   ? error_prefix(err, r, "%s", config->exec_install_hint)
+                   : r;
     /* Ours must go, or the ends would never close. */
     close(out_write);
     close(complaints_write);
@@ -179,8 +190,8 @@ int kube_exec_run(const struct kube_config *config, struct kube_cancel *cancel, 
 
 /* ---- the answer --------------------------------------------------------------------------------------------- */
 
-int kube_exec_parse(struct arena *a, const char *text, size_t len, const char *api_version, struct kube_credential *ret,
-                    int64_t *ret_expires_ns, struct error **err)
+int kube_exec_parse(struct arena *a, const char *text, size_t len, const char *api_version,
+                    struct kube_credential *ret, int64_t *ret_expires_ns, struct error **err)
 {
     struct json *answer = NULL;
     int r = json_parse(a, text, len, &answer, err);
@@ -190,21 +201,27 @@ int kube_exec_parse(struct arena *a, const char *text, size_t len, const char *a
     const char *version = json_find_str(answer, "apiVersion");
     const struct json *status = json_get(answer, "status");
     if (!str_eq(kind, "ExecCredential") || !str_eq(version, api_version))
-        return error_set(err, ERROR_INVALID, "it answered with kind \"%s\" of apiVersion \"%s\", not with an ExecCredential of %s",
-                         kind ? kind : "", version ? version : "", api_version);
+        return error_set(
+            err, ERROR_INVALID,
+            "it answered with kind \"%s\" of apiVersion \"%s\", not with an ExecCredential of %s",
+            kind ? kind : "", version ? version : "", api_version);
     const char *token = json_find_str(status, "token");
     const char *cert = json_find_str(status, "clientCertificateData");
     const char *key = json_find_str(status, "clientKeyData");
     const char *expires = json_find_str(status, "expirationTimestamp");
     if (str_empty(token) && str_empty(cert))
-        return error_set(err, ERROR_INVALID, "its answer has neither status.token nor status.clientCertificateData");
+        return error_set(err, ERROR_INVALID,
+                         "its answer has neither status.token nor status.clientCertificateData");
     if (str_empty(cert) != str_empty(key))
-        return error_set(err, ERROR_INVALID, "its answer has only one of status.clientCertificateData and status.clientKeyData");
+        return error_set(
+            err, ERROR_INVALID,
+            "its answer has only one of status.clientCertificateData and status.clientKeyData");
     if (token && strpbrk(token, "\r\n"))
         return error_set(err, ERROR_INVALID, "status.token of its answer is more than one line");
     int64_t expires_ns = 0;
     if (!str_empty(expires) && time_parse_rfc3339(expires, &expires_ns) < 0)
-        return error_set(err, ERROR_INVALID, "status.expirationTimestamp of its answer is \"%s\", not a time", expires);
+        return error_set(err, ERROR_INVALID,
+                         "status.expirationTimestamp of its answer is \"%s\", not a time", expires);
     *ret = (struct kube_credential){
         .authorization = str_empty(token) ? NULL : arena_printf(a, "Bearer %s", token),
         .cert_pem = str_empty(cert) ? NULL : cert,

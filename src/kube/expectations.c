@@ -6,7 +6,8 @@
 #include "base/mem.h"
 #include "base/thread.h"
 
-/* A watch event that never comes (the object was made and deleted between two lists) must not block its owner for ever. */
+/* A watch event that never comes (the object was made and deleted between two lists) must not block
+ * its owner for ever. */
 #define EXPIRES_NS (5 * 60 * NS_PER_S)
 
 struct expected {
@@ -50,7 +51,8 @@ static struct expected *open_for(struct expectations *e, const char *key)
     return x;
 }
 
-void expectations_expect(struct expectations *e, const char *key, unsigned creates, unsigned deletes)
+void expectations_expect(struct expectations *e, const char *key, unsigned creates,
+                         unsigned deletes)
 {
     if (creates == 0 && deletes == 0)
         return;

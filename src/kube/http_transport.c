@@ -1,4 +1,5 @@
-/* Requests over HTTP. A call is a stream too, collected here: so it can be ended from outside while it waits. */
+/* Requests over HTTP. A call is a stream too, collected here: so it can be ended from outside while
+ * it waits. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,11 +16,11 @@
 #define DEFAULT_TIMEOUT_MS 30000
 
 struct http_transport {
-    struct kube_transport transport;  /* first */
+    struct kube_transport transport; /* first */
     struct kube_config *config;
     struct kube_credentials *credentials;
     struct http_client *client;
-    char *host;                       /* for metrics */
+    char *host; /* for metrics */
 };
 
 static struct metric *requests_metric;
@@ -27,8 +28,9 @@ static struct metric *requests_metric;
 static void metrics_init(void)
 {
     static const char *const labels[] = { "code", "method", "host", NULL };
-    requests_metric = metric_counter("rest_client_requests_total", "Requests to the API server, per status code, method and host",
-                                     labels);
+    requests_metric =
+        metric_counter("rest_client_requests_total",
+                       "Requests to the API server, per status code, method and host", labels);
 }
 
 /* status 0: there was no answer. */
@@ -49,8 +51,8 @@ struct prepared {
     struct http_tls tls;
 };
 
-static int prepare(struct http_transport *t, struct arena *a, const struct kube_request *request, struct prepared *p,
-                   struct error **err)
+static int prepare(struct http_transport *t, struct arena *a, const struct kube_request *request,
+                   struct prepared *p, struct error **err)
 {
     struct kube_credential credential;
     int r = kube_credentials_get(t->credentials, a, request->cancel, &credential, err);
@@ -80,7 +82,8 @@ static int prepare(struct http_transport *t, struct arena *a, const struct kube_
     if (p->http.body_len > 0)
         p->headers[p->http.header_count++] = (struct http_header){ "Content-Type", type };
     if (credential.authorization)
-        p->headers[p->http.header_count++] = (struct http_header){ "Authorization", credential.authorization };
+        p->headers[p->http.header_count++] =
+            (struct http_header){ "Authorization", credential.authorization };
     return 0;
 }
 
@@ -106,13 +109,15 @@ static int64_t retry_after_ms(const struct http_header *headers, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         int64_t seconds;
-        if (str_case_eq(headers[i].name, "retry-after") && str_to_int64(headers[i].value, &seconds) == 0 && seconds > 0)
+        if (str_case_eq(headers[i].name, "retry-after") &&
+            str_to_int64(headers[i].value, &seconds) == 0 && seconds > 0)
             return MIN(seconds, (int64_t)MAX_RETRY_AFTER_S) * 1000;
     }
     return 0;
 }
 
-static void call_on_response(void *ctx, int status, const struct http_header *headers, size_t header_count)
+static void call_on_response(void *ctx, int status, const struct http_header *headers,
+                             size_t header_count)
 {
     struct pending_call *p = ctx;
     p->response.status = status;
@@ -131,7 +136,8 @@ static void call_on_end(void *ctx, const struct error *err)
     struct pending_call *p = ctx;
     LOCK(&p->lock);
     if (!buf_ok(&p->response.body)) {
-        error_set(&p->error, ERROR_TOO_LARGE, "the answer is larger than %zu MiB", (size_t)(MAX_BODY / MIB));
+        error_set(&p->error, ERROR_TOO_LARGE, "the answer is larger than %zu MiB",
+                  (size_t)(MAX_BODY / MIB));
     } else if (err) {
         error_set(&p->error, error_code(err), "%s", error_message(err));
         if (error_code(err) == ERROR_UNAVAILABLE && str_has_suffix(error_message(err), " refused"))
@@ -150,7 +156,8 @@ static void call_cancel(void *ctx)
 }
 
 /* Until the end or until it is cancelled. */
-static int call_wait(struct pending_call *p, struct http_stream *stream, struct kube_cancel *cancel, struct error **err)
+static int call_wait(struct pending_call *p, struct http_stream *stream, struct kube_cancel *cancel,
+                     struct error **err)
 {
     struct kube_cancel_hook hook = { .fire = call_cancel, .ctx = p };
     if (cancel)
@@ -173,8 +180,8 @@ static int call_wait(struct pending_call *p, struct http_stream *stream, struct 
     return r;
 }
 
-static int transport_call(struct kube_transport *transport, const struct kube_request *request, struct kube_response *ret,
-                          struct error **err)
+static int transport_call(struct kube_transport *transport, const struct kube_request *request,
+                          struct kube_response *ret, struct error **err)
 {
     struct http_transport *t = (struct http_transport *)transport;
     AUTO_ARENA a = arena_new();
@@ -208,14 +215,15 @@ static int transport_call(struct kube_transport *transport, const struct kube_re
 /* ---- streams ------------------------------------------------------------------------------------------------ */
 
 struct transport_stream {
-    struct kube_stream stream;  /* first */
+    struct kube_stream stream; /* first */
     struct http_transport *transport;
     struct kube_stream_handler handler;
     struct http_stream *http;
     bool answered;
 };
 
-static void stream_on_response(void *ctx, int status, const struct http_header *headers, size_t header_count)
+static void stream_on_response(void *ctx, int status, const struct http_header *headers,
+                               size_t header_count)
 {
     struct transport_stream *s = ctx;
     s->answered = true;
@@ -240,7 +248,8 @@ static void stream_on_end(void *ctx, const struct error *err)
 }
 
 static int transport_stream(struct kube_transport *transport, const struct kube_request *request,
-                            const struct kube_stream_handler *handler, struct kube_stream **ret, struct error **err)
+                            const struct kube_stream_handler *handler, struct kube_stream **ret,
+                            struct error **err)
 {
     struct http_transport *t = (struct http_transport *)transport;
     AUTO_ARENA a = arena_new();
@@ -253,7 +262,8 @@ static int transport_stream(struct kube_transport *transport, const struct kube_
     s->stream.ops = t->transport.ops;
     s->transport = t;
     s->handler = *handler;
-    struct http_stream_handler http_handler = { stream_on_response, stream_on_data, stream_on_end, s };
+    struct http_stream_handler http_handler = { stream_on_response, stream_on_data, stream_on_end,
+                                                s };
     r = http_stream_open(t->client, &prepared.http, &http_handler, &s->http, err);
     if (r < 0) {
         free(s);
@@ -289,8 +299,8 @@ static const struct kube_transport_ops http_transport_ops = {
     .free = transport_free,
 };
 
-int kube_http_transport_new(struct kube_config *config, const char *user_agent, struct kube_transport **ret,
-                            struct error **err)
+int kube_http_transport_new(struct kube_config *config, const char *user_agent,
+                            struct kube_transport **ret, struct error **err)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, metrics_init);
@@ -302,7 +312,8 @@ int kube_http_transport_new(struct kube_config *config, const char *user_agent, 
     const char *host = strstr(config->server, "://");
     host = host ? host + 3 : config->server;
     t->host = mem_strndup(host, strcspn(host, "/"));
-    int r = http_client_new(&(struct http_client_options){ .user_agent = user_agent }, &t->client, err);
+    int r =
+        http_client_new(&(struct http_client_options){ .user_agent = user_agent }, &t->client, err);
     if (r < 0) {
         transport_free(&t->transport);
         return r;

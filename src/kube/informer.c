@@ -1,15 +1,16 @@
-/* The informer's thread is a loop of two steps: list when there is no version to go on from, then watch until the watch
- * ends. How it ended decides what is next:
+/* The informer's thread is a loop of two steps: list when there is no version to go on from, then
+ * watch until the watch ends. How it ended decides what is next:
  *
  *     in order                       watch again from the last version
  *     GONE                           list again
  *     anything else                  wait, then watch again from the last version
  *
- * A list is compared with the cache, so that handlers see what changed meanwhile and nothing else. Objects enter the cache
- * page by page, as bytes, so that a list of many thousands never lies in memory as parsed values.
+ * A list is compared with the cache, so that handlers see what changed meanwhile and nothing else.
+ * Objects enter the cache page by page, as bytes, so that a list of many thousands never lies in
+ * memory as parsed values.
  *
- * Events are applied on the transport's thread and list results on the informer's own, but never at the same time: the watch
- * is closed before the next list. */
+ * Events are applied on the transport's thread and list results on the informer's own, but never at
+ * the same time: the watch is closed before the next list. */
 #include "kube/informer.h"
 
 #include <stdlib.h>
@@ -27,7 +28,7 @@
 #define PAGE_SIZE 500
 #define MAX_HANDLERS 8
 #define LIST_TIMEOUT_MS 60000
-#define IDLE_TIMEOUT_MS 150000   /* API servers send a bookmark about once a minute */
+#define IDLE_TIMEOUT_MS 150000 /* API servers send a bookmark about once a minute */
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_LAST_MS 30000
 #define HEALTHY_NS (60 * NS_PER_S)
@@ -49,28 +50,30 @@ struct informer {
     bool started;
 
     /* of whoever applies changes at the moment */
-    struct buf version;          /* to watch from; empty: list first */
+    struct buf version; /* to watch from; empty: list first */
 
     /* of the thread */
     int64_t backoff_ms;
-    enum error_code logged;      /* the failure that was logged last; OK: none since things went well */
+    enum error_code logged; /* the failure that was logged last; OK: none since things went well */
 
-    pthread_mutex_t lock;        /* of all below */
+    pthread_mutex_t lock; /* of all below */
     pthread_cond_t changed;
     bool stopping;
     bool synced;
     bool watch_ended;
-    struct error *watch_error;   /* how */
-    char *list_error;            /* text of the last one, for those who wait for the first list */
+    struct error *watch_error; /* how */
+    char *list_error;          /* text of the last one, for those who wait for the first list */
 };
 
-struct informer *informer_new(struct kube_client *c, const struct kube_resource *r, const struct informer_options *options)
+struct informer *informer_new(struct kube_client *c, const struct kube_resource *r,
+                              const struct informer_options *options)
 {
     static const struct informer_options everything = { 0 };
     const struct informer_options *o = options ? options : &everything;
     struct informer *i = NEW0(struct informer);
     i->client = kube_client_new(kube_client_transport(c),
-                                &(struct kube_client_options){ .timeout_ms = LIST_TIMEOUT_MS, .no_retry = true });
+                                &(struct kube_client_options){ .timeout_ms = LIST_TIMEOUT_MS,
+                                                               .no_retry = true });
     i->resource = r;
     i->ns = mem_strdup(o->ns);
     i->label_selector = mem_strdup(o->label_selector);
@@ -152,7 +155,8 @@ static int compare_items(const void *x, const void *y)
 }
 
 /* All pages into `ret`, unsorted, and the version of the list. */
-static int fetch(struct informer *i, int64_t limit, struct object_set *ret, struct buf *ret_version, struct error **err)
+static int fetch(struct informer *i, int64_t limit, struct object_set *ret, struct buf *ret_version,
+                 struct error **err)
 {
     struct kube_list_options options = {
         .ns = i->ns,
@@ -186,7 +190,8 @@ static int fetch(struct informer *i, int64_t limit, struct object_set *ret, stru
     return 0;
 }
 
-/* Brings the cache from what it was to what the list says. `fresh` is sorted; its references move into the cache. */
+/* Brings the cache from what it was to what the list says. `fresh` is sorted; its references move
+ * into the cache. */
 static void replace_all(struct informer *i, struct object_set *fresh)
 {
     struct kube_object_list old;
@@ -298,7 +303,8 @@ static int64_t next_backoff_ms(struct informer *i)
     return ms / 2 + (int64_t)(rand_unit() * (double)ms / 2);
 }
 
-/* How long to wait before the next step. `lived` is how long the step took that ended with err (NULL: in order). */
+/* How long to wait before the next step. `lived` is how long the step took that ended with err
+ * (NULL: in order). */
 static int64_t wait_before_next_ms(struct informer *i, const struct error *err, int64_t lived)
 {
     if (lived >= HEALTHY_NS)
@@ -316,8 +322,8 @@ static void log_failure(struct informer *i, const char *step, const struct error
     if (code == ERROR_GONE || code == i->logged)
         return;
     i->logged = code;
-    log_warn("cannot keep the cache current, will try again", "resource", i->resource->plural, "step", step, "error",
-             error_message(err), NULL);
+    log_warn("cannot keep the cache current, will try again", "resource", i->resource->plural,
+             "step", step, "error", error_message(err), NULL);
 }
 
 static bool stopping(struct informer *i)
@@ -424,9 +430,11 @@ int informer_wait_synced(struct informer *i, int64_t timeout_ms, struct error **
     if (i->synced)
         return 0;
     if (i->stopping)
-        return error_set(err, ERROR_CANCELLED, "the cache of %s was stopped before its first list", i->resource->plural);
-    return error_set(err, ERROR_TIMEOUT, "the first list of %s did not come within %.4g s: %s", i->resource->plural,
-                     (double)timeout_ms / 1000, i->list_error ? i->list_error : "the API server has not answered yet");
+        return error_set(err, ERROR_CANCELLED, "the cache of %s was stopped before its first list",
+                         i->resource->plural);
+    return error_set(err, ERROR_TIMEOUT, "the first list of %s did not come within %.4g s: %s",
+                     i->resource->plural, (double)timeout_ms / 1000,
+                     i->list_error ? i->list_error : "the API server has not answered yet");
 }
 
 struct kube_object *informer_get(struct informer *i, const char *ns, const char *name)
@@ -434,7 +442,8 @@ struct kube_object *informer_get(struct informer *i, const char *ns, const char 
     return kube_store_get(i->store, ns, name);
 }
 
-void informer_list(struct informer *i, const char *ns, const struct selector *match, struct kube_object_list *ret)
+void informer_list(struct informer *i, const char *ns, const struct selector *match,
+                   struct kube_object_list *ret)
 {
     kube_store_list(i->store, ns, match, ret);
 }

@@ -1,8 +1,10 @@
-/* A local, always current copy of the objects of one resource, kept by list + watch, with handlers for changes.
+/* A local, always current copy of the objects of one resource, kept by list + watch, with handlers
+ * for changes.
  *
- * Watches are narrow: by namespace, labels and fields, and each object goes through `project` first, so that what nobody
- * reads is not kept. 410 means list again; a broken watch is opened again with back-off (100 ms … 30 s, jitter). A watch on
- * which nothing comes for 150 s, not even a bookmark, counts as dead. What goes wrong is logged, once per kind of failure. */
+ * Watches are narrow: by namespace, labels and fields, and each object goes through `project`
+ * first, so that what nobody reads is not kept. 410 means list again; a broken watch is opened
+ * again with back-off (100 ms … 30 s, jitter). A watch on which nothing comes for 150 s, not even a
+ * bookmark, counts as dead. What goes wrong is logged, once per kind of failure. */
 #pragma once
 
 #include "kube/client.h"
@@ -14,38 +16,45 @@ struct informer_options {
     const char *ns;
     const char *label_selector;
     const char *field_selector;
-    /* Drops fields in place before the object is kept; metadata.managedFields is gone already. NULL: drops no more. It must
-     * leave metadata.name, namespace, uid, resourceVersion and what selectors and handlers read. */
+    /* Drops fields in place before the object is kept; metadata.managedFields is gone already.
+     * NULL: drops no more. It must leave metadata.name, namespace, uid, resourceVersion and what
+     * selectors and handlers read. */
     void (*project)(struct arena *a, struct json *obj);
 };
 
-/* old is NULL for an add, new is NULL for a delete; both are set for an update. An object that was deleted and made again
- * (another uid) is a delete and an add. Called in order, one at a time, on the informer's thread or one of the transport;
- * must not block, must not stop the informer; may read it. Takes its own references if it keeps the objects. */
+/* old is NULL for an add, new is NULL for a delete; both are set for an update. An object that was
+ * deleted and made again (another uid) is a delete and an add. Called in order, one at a time, on
+ * the informer's thread or one of the transport; must not block, must not stop the informer; may
+ * read it. Takes its own references if it keeps the objects. */
 typedef void informer_handler(void *ctx, struct kube_object *old, struct kube_object *new);
 
-/* Borrows r. Makes a client of its own on the transport of c, so that it shares neither c's rate limit nor its interruption. */
-struct informer *informer_new(struct kube_client *c, const struct kube_resource *r, const struct informer_options *options);
-void informer_add_handler(struct informer *i, informer_handler *handler, void *ctx);   /* before start, at most 8 */
+/* Borrows r. Makes a client of its own on the transport of c, so that it shares neither c's rate
+ * limit nor its interruption. */
+struct informer *informer_new(struct kube_client *c, const struct kube_resource *r,
+                              const struct informer_options *options);
+void informer_add_handler(struct informer *i, informer_handler *handler,
+                          void *ctx); /* before start, at most 8 */
 int informer_start(struct informer *i, struct error **err);
 /* true once the first list is in the cache. */
 bool informer_synced(struct informer *i);
 /* Waits for it. -ERROR_TIMEOUT carries the last list error's text. */
 int informer_wait_synced(struct informer *i, int64_t timeout_ms, struct error **err);
-void informer_stop(struct informer *i);   /* joins, the cache stays; then informer_free */
+void informer_stop(struct informer *i); /* joins, the cache stays; then informer_free */
 void informer_free(struct informer *i);
 const struct kube_resource *informer_resource(const struct informer *i);
 
 /* Reads: from any thread. Results are references to be unref'ed. */
-struct kube_object *informer_get(struct informer *i, const char *ns, const char *name);   /* NULL when absent */
+struct kube_object *informer_get(struct informer *i, const char *ns,
+                                 const char *name); /* NULL when absent */
 struct kube_object_list {
-    struct kube_object **items;   /* sorted by ns, then name */
+    struct kube_object **items; /* sorted by ns, then name */
     size_t count;
 };
 void kube_object_list_done(struct kube_object_list *l);
 /* ns NULL: all. match NULL: all; else matching labels (selector.h). */
 struct selector;
-void informer_list(struct informer *i, const char *ns, const struct selector *match, struct kube_object_list *ret);
+void informer_list(struct informer *i, const char *ns, const struct selector *match,
+                   struct kube_object_list *ret);
 /* Those whose controller ownerReference has this uid (indexed). */
 void informer_list_owned(struct informer *i, const char *owner_uid, struct kube_object_list *ret);
 size_t informer_count(struct informer *i);

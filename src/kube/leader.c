@@ -1,6 +1,7 @@
-/* Two candidates never compare their clocks: a lease counts as expired when *this* process has seen it unchanged for its
- * whole duration. The holder, for its part, stops leading when it has not managed to renew within the renew deadline, which
- * is shorter, so that it has stopped before anybody else starts. */
+/* Two candidates never compare their clocks: a lease counts as expired when *this* process has seen
+ * it unchanged for its whole duration. The holder, for its part, stops leading when it has not
+ * managed to renew within the renew deadline, which is shorter, so that it has stopped before
+ * anybody else starts. */
 #include "kube/leader.h"
 
 #include <stdlib.h>
@@ -9,15 +10,15 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "base/str.h"
-#include "json/build.h"
 #include "kube/client_internal.h"
 #include "kube/meta.h"
+#include "json/build.h"
 
 #define RELEASE_TIMEOUT_MS 500
 #define LONGEST_LEASE_S (365 * 24 * 3600)
 
 struct leader {
-    struct kube_client *client;     /* its own: with short calls, and interrupted when it stops */
+    struct kube_client *client; /* its own: with short calls, and interrupted when it stops */
     struct kube_transport *transport;
     char *ns, *name, *identity;
     int64_t lease_ms, renew_deadline_ms, retry_ms;
@@ -28,11 +29,11 @@ struct leader {
     pthread_t thread;
 
     /* of the thread */
-    char *seen;                     /* the spec as it was seen last, and since when */
+    char *seen; /* the spec as it was seen last, and since when */
     int64_t seen_ns;
     enum error_code logged;
 
-    bool leads;                     /* atomic */
+    bool leads; /* atomic */
 };
 
 /* ---- the Lease ---------------------------------------------------------------------------------------------- */
@@ -65,18 +66,21 @@ static bool held_by_another(struct leader *l, const struct json *lease)
     const char *holder = json_find_str(lease, "spec", "holderIdentity");
     if (str_empty(holder) || STREQ(holder, l->identity))
         return false;
-    int64_t duration_s = MIN(json_find_int(lease, lease_seconds(l), "spec", "leaseDurationSeconds"), (int64_t)LONGEST_LEASE_S);
+    int64_t duration_s = MIN(json_find_int(lease, lease_seconds(l), "spec", "leaseDurationSeconds"),
+                             (int64_t)LONGEST_LEASE_S);
     return clock_mono(l->clock) - l->seen_ns < duration_s * NS_PER_S;
 }
 
 static int create_lease(struct leader *l, struct arena *a, struct error **err)
 {
+    /* clang-format off */
     struct json *lease = OBJ("metadata", OBJ("name", STR(l->name), "namespace", STR(l->ns)),
                              "spec", OBJ("holderIdentity", STR(l->identity),
                                          "leaseDurationSeconds", INT(lease_seconds(l)),
                                          "acquireTime", now_micro(l, a),
                                          "renewTime", now_micro(l, a),
                                          "leaseTransitions", INT(0)));
+    /* clang-format on */
     struct json *created = NULL;
     int r = kube_create(l->client, &KUBE_LEASES, l->ns, lease, a, &created, err);
     if (r == 0)
@@ -103,7 +107,8 @@ static int acquire_or_renew(struct leader *l, struct error **err)
     look(l, a, lease);
     const char *holder = json_find_str(lease, "spec", "holderIdentity");
     if (held_by_another(l, lease))
-        return error_set(err, ERROR_CONFLICT, "the lease %s/%s is held by %s", l->ns, l->name, holder);
+        return error_set(err, ERROR_CONFLICT, "the lease %s/%s is held by %s", l->ns, l->name,
+                         holder);
 
     struct json *spec = json_ensure_object(a, lease, "spec");
     if (!str_eq(holder, l->identity)) {
@@ -125,7 +130,8 @@ static void release(struct leader *l)
 {
     AUTO_ARENA a = arena_new();
     struct kube_client *client =
-        kube_client_new(l->transport, &(struct kube_client_options){ .timeout_ms = RELEASE_TIMEOUT_MS, .no_retry = true });
+        kube_client_new(l->transport, &(struct kube_client_options){
+                                          .timeout_ms = RELEASE_TIMEOUT_MS, .no_retry = true });
     struct json *lease = NULL;
     struct error *err = NULL;
     int r = kube_get(client, &KUBE_LEASES, l->ns, l->name, a, &lease, &err);
@@ -138,7 +144,8 @@ static void release(struct leader *l)
         r = kube_update(client, &KUBE_LEASES, lease, NULL, a, NULL, &err);
     }
     if (r < 0)
-        log_info("the lease could not be released, it will expire", "lease", l->name, "error", error_message(err), NULL);
+        log_info("the lease could not be released, it will expire", "lease", l->name, "error",
+                 error_message(err), NULL);
     error_free(err);
     kube_client_free(client);
 }
@@ -166,8 +173,8 @@ static void log_failure(struct leader *l, const char *what, const struct error *
     if (error_code(err) == l->logged)
         return;
     l->logged = error_code(err);
-    log_write(l->logged == ERROR_CONFLICT ? LOG_INFO : LOG_WARN, what, "lease", l->name, "identity", l->identity, "error",
-              error_message(err), NULL);
+    log_write(l->logged == ERROR_CONFLICT ? LOG_INFO : LOG_WARN, what, "lease", l->name, "identity",
+              l->identity, "error", error_message(err), NULL);
 }
 
 static bool acquire(struct leader *l)
@@ -193,7 +200,8 @@ static bool renew(struct leader *l)
         CLEANUP(error_cleanup) struct error *err = NULL;
         int64_t started = clock_mono(l->clock);
         /* Two calls, which together must not outlast the deadline. */
-        kube_client_set_timeout(l->client, MAX((renewed + deadline - started) / 2 / NS_PER_MS, (int64_t)1));
+        kube_client_set_timeout(l->client,
+                                MAX((renewed + deadline - started) / 2 / NS_PER_MS, (int64_t)1));
         int r = acquire_or_renew(l, &err);
         wait = retry_ns(l);
         if (r == 0) {
@@ -205,7 +213,8 @@ static bool renew(struct leader *l)
             break;
         log_failure(l, "cannot renew the lease", err);
         int64_t left = renewed + deadline - clock_mono(l->clock);
-        bool taken = r == -ERROR_CONFLICT && !error_reason(err); /* our own finding, not the server's */
+        bool taken =
+            r == -ERROR_CONFLICT && !error_reason(err); /* our own finding, not the server's */
         if (taken || left < l->retry_ms * NS_PER_MS / 8)
             return false;
         wait = MIN(wait, left / 2);
@@ -245,7 +254,8 @@ static void leader_free(struct leader *l)
     free(l);
 }
 
-int leader_start(struct kube_client *c, const struct leader_options *options, struct leader **ret, struct error **err)
+int leader_start(struct kube_client *c, const struct leader_options *options, struct leader **ret,
+                 struct error **err)
 {
     struct leader *l = NEW0(struct leader);
     l->transport = kube_client_transport(c);
@@ -259,11 +269,15 @@ int leader_start(struct kube_client *c, const struct leader_options *options, st
     l->on_started = options->on_started;
     l->on_stopped = options->on_stopped;
     l->ctx = options->ctx;
-    l->client = kube_client_new(l->transport, &(struct kube_client_options){ .timeout_ms = l->renew_deadline_ms, .no_retry = true });
+    l->client =
+        kube_client_new(l->transport, &(struct kube_client_options){
+                                          .timeout_ms = l->renew_deadline_ms, .no_retry = true });
     int r = 0;
     if (l->retry_ms >= l->renew_deadline_ms || l->renew_deadline_ms >= l->lease_ms)
-        r = error_set(err, ERROR_INVALID, "leader election: retry (%lld ms) < renew deadline (%lld ms) < lease (%lld ms) must hold",
-                      (long long)l->retry_ms, (long long)l->renew_deadline_ms, (long long)l->lease_ms);
+        r = error_set(
+            err, ERROR_INVALID,
+            "leader election: retry (%lld ms) < renew deadline (%lld ms) < lease (%lld ms) must hold",
+            (long long)l->retry_ms, (long long)l->renew_deadline_ms, (long long)l->lease_ms);
     if (r == 0)
         r = thread_start(&l->thread, "leader", run, l, err);
     if (r < 0) {

@@ -1,5 +1,5 @@
-/* The manager starts what the controllers stand on, in the order in which they lean on each other, and takes it down the
- * other way round. */
+/* The manager starts what the controllers stand on, in the order in which they lean on each other,
+ * and takes it down the other way round. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,9 +32,9 @@ struct manager {
     struct http_server *health, *metrics;
     struct leader *leader;
 
-    pthread_mutex_t lock;   /* of the flags, and held while controllers are started */
+    pthread_mutex_t lock; /* of the flags, and held while controllers are started */
     pthread_cond_t changed;
-    bool starting;          /* manager_start() is under way */
+    bool starting; /* manager_start() is under way */
     bool stopping;
     bool synced;
     bool lost;
@@ -59,10 +59,12 @@ struct manager *manager_new(const struct manager_options *options)
 /* Room for one more pointer. */
 static void *grown(void *array, size_t count)
 {
-    return (count & (count - 1)) == 0 ? mem_array(array, count ? count * 2 : 1, sizeof(void *)) : array;
+    return (count & (count - 1)) == 0 ? mem_array(array, count ? count * 2 : 1, sizeof(void *))
+                                      : array;
 }
 
-struct informer *manager_informer(struct manager *m, const struct kube_resource *r, const struct informer_options *options)
+struct informer *manager_informer(struct manager *m, const struct kube_resource *r,
+                                  const struct informer_options *options)
 {
     m->informers = grown(m->informers, m->informer_count);
     return m->informers[m->informer_count++] = informer_new(m->client, r, options);
@@ -106,8 +108,10 @@ static void on_metrics(struct http_exchange *x, void *ctx)
     http_reply(x, 200, "text/plain; version=0.0.4; charset=utf-8", buf_str(&text), text.len);
 }
 
-/* ":8080", "127.0.0.1:8080", "[::1]:8080"; "" and "0" are none, as in the flags of other operators. */
-static int serve(const char *name, const char *where, void (*handler)(struct http_exchange *x, void *ctx), void *ctx,
+/* ":8080", "127.0.0.1:8080", "[::1]:8080"; "" and "0" are none, as in the flags of other operators.
+ */
+static int serve(const char *name, const char *where,
+                 void (*handler)(struct http_exchange *x, void *ctx), void *ctx,
                  struct http_server **ret, struct error **err)
 {
     if (str_empty(where) || STREQ(where, "0"))
@@ -116,7 +120,8 @@ static int serve(const char *name, const char *where, void (*handler)(struct htt
     const char *colon = strrchr(where, ':');
     uint64_t port = 0;
     if (!colon || str_to_uint64(colon + 1, &port) < 0 || port > UINT16_MAX)
-        return error_set(err, ERROR_INVALID, "\"%s\" is not an address to listen on; write HOST:PORT or :PORT", where);
+        return error_set(err, ERROR_INVALID,
+                         "\"%s\" is not an address to listen on; write HOST:PORT or :PORT", where);
     char *host = arena_strndup(a, where, (size_t)(colon - where));
     size_t len = strlen(host);
     if (len > 1 && host[0] == '[' && host[len - 1] == ']')
@@ -132,14 +137,15 @@ static int serve(const char *name, const char *where, void (*handler)(struct htt
     };
     struct error *why = NULL;
     int r = http_server_start(&options, ret, &why);
-    if (r < 0 && any && r != -ERROR_CONFLICT && r != -ERROR_FORBIDDEN) { /* a machine without IPv6 */
+    if (r < 0 && any && r != -ERROR_CONFLICT &&
+        r != -ERROR_FORBIDDEN) { /* a machine without IPv6 */
         error_free(TAKE_PTR(why));
         options.address = "0.0.0.0";
         r = http_server_start(&options, ret, &why);
     }
     if (r == 0)
         return 0;
-    r = error_set(err, (enum error_code)-r, "%s: %s", name, error_message(why));
+    r = error_set(err, (enum error_code) - r, "%s: %s", name, error_message(why));
     error_free(why);
     return r;
 }
@@ -172,7 +178,7 @@ static int wait_synced(struct manager *m, struct informer *i, int64_t until, str
         if (flag(m, &m->stopping))
             return cancelled(err);
         if (left_ms <= 0)
-            return error_set(err, (enum error_code)-r, "%s", error_message(why));
+            return error_set(err, (enum error_code) - r, "%s", error_message(why));
     }
 }
 

@@ -58,14 +58,17 @@ bool meta_has_finalizer(const struct json *obj, const char *finalizer)
     return false;
 }
 
-struct json *meta_controller_ref(struct arena *a, const struct json *owner, const struct kube_resource *resource)
+struct json *meta_controller_ref(struct arena *a, const struct json *owner,
+                                 const struct kube_resource *resource)
 {
+    /* clang-format off */
     return OBJ("apiVersion", STR(kube_api_version(a, resource)),
                "kind", STR(resource->kind),
                "name", STR(meta_name(owner)),
                "uid", STR(meta_uid(owner)),
                "controller", BOOL(true),
                "blockOwnerDeletion", BOOL(true));
+    /* clang-format on */
 }
 
 const struct json *meta_controller_of(const struct json *obj)
@@ -96,23 +99,26 @@ bool condition_is(const struct json *conditions, const char *type, const char *s
     return str_eq(json_find_str(condition_find(conditions, type), "status"), status);
 }
 
-void condition_set(struct arena *a, struct json *conditions, const struct condition *c, int64_t observed_generation,
-                   int64_t now_wall_ns)
+void condition_set(struct arena *a, struct json *conditions, const struct condition *c,
+                   int64_t observed_generation, int64_t now_wall_ns)
 {
     char now[TIME_RFC3339_SIZE];
     time_format_rfc3339(now_wall_ns, now);
     struct json *generation = observed_generation > 0 ? INT(observed_generation) : NULL;
     struct json *found = (struct json *)(uintptr_t)condition_find(conditions, c->type);
     if (!found) {
+        /* clang-format off */
         json_append(conditions, OBJ("type", STR(c->type),
                                     "status", STR(c->status),
                                     "observedGeneration", generation,
                                     "lastTransitionTime", STR(now),
                                     "reason", STR(c->reason ? c->reason : ""),
                                     "message", STR(c->message ? c->message : "")));
+        /* clang-format on */
         return;
     }
-    if (!str_eq(json_find_str(found, "status"), c->status) || !json_find_str(found, "lastTransitionTime")) {
+    if (!str_eq(json_find_str(found, "status"), c->status) ||
+        !json_find_str(found, "lastTransitionTime")) {
         json_set_str(a, found, "status", c->status);
         json_set_str(a, found, "lastTransitionTime", now);
     }

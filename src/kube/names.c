@@ -1,5 +1,6 @@
-/* Whether names and labels are valid (selector.h). The texts are what the API server answers; users and scripts compare
- * them, so they are kept to the letter. Each function puts all that is wrong into one error, joined by "; ". */
+/* Whether names and labels are valid (selector.h). The texts are what the API server answers; users
+ * and scripts compare them, so they are kept to the letter. Each function puts all that is wrong
+ * into one error, joined by "; ". */
 #include <stdio.h>
 
 #include "base/str.h"
@@ -8,24 +9,25 @@
 #define LABEL_FORM "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 #define KEY_FORM "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 
-#define DNS1123_LABEL_TEXT                                                                                               \
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end "     \
-    "with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '" LABEL_FORM "')"
+#define DNS1123_LABEL_TEXT                                                                                          \
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end " \
+    "with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '" LABEL_FORM      \
+    "')"
 #define DNS1123_SUBDOMAIN_TEXT                                                                                           \
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and " \
-    "end with an alphanumeric character (e.g. 'example.com', regex used for validation is '" LABEL_FORM                 \
+    "end with an alphanumeric character (e.g. 'example.com', regex used for validation is '" LABEL_FORM                  \
     "(\\." LABEL_FORM ")*')"
-#define DNS1035_LABEL_TEXT                                                                                               \
-    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, "  \
-    "and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "              \
+#define DNS1035_LABEL_TEXT                                                                                             \
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, " \
+    "and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "             \
     "'[a-z]([-a-z0-9]*[a-z0-9])?')"
-#define KEY_TEXT                                                                                                         \
-    "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character "  \
+#define KEY_TEXT                                                                                                       \
+    "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character " \
     "(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '" KEY_FORM "')"
-#define VALUE_TEXT                                                                                                       \
-    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and " \
-    "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '("   \
-    KEY_FORM ")?')"
+#define VALUE_TEXT                                                                                                              \
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "         \
+    "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(" KEY_FORM \
+    ")?')"
 
 #define LABEL_MAX 63
 #define SUBDOMAIN_MAX 253
@@ -85,7 +87,8 @@ static void problem(struct buf *out, const char *prefix, const char *text)
 }
 
 /* The server speaks of bytes where labels are concerned, else of characters. */
-static void check_length(struct buf *out, const char *prefix, const char *s, size_t max, const char *unit)
+static void check_length(struct buf *out, const char *prefix, const char *s, size_t max,
+                         const char *unit)
 {
     if (strlen(s) <= max)
         return;
@@ -113,14 +116,16 @@ int kube_validate_label_key(const char *key, struct error **err)
     const char *name = slash ? slash + 1 : key;
     if (slash && strchr(name, '/')) {
         problem(&problems, "a valid label key ",
-                KEY_TEXT " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')");
+                KEY_TEXT
+                " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')");
         return result(&problems, err);
     }
     if (slash == key) {
         problem(&problems, "prefix part ", "must be non-empty");
     } else if (slash) {
         AUTO_ARENA a = arena_new();
-        check_subdomain(&problems, "prefix part ", arena_strndup(a, key, (size_t)(slash - key)), "bytes");
+        check_subdomain(&problems, "prefix part ", arena_strndup(a, key, (size_t)(slash - key)),
+                        "bytes");
     }
     if (!*name)
         problem(&problems, "name part ", "must be non-empty");

@@ -1,5 +1,5 @@
-/* One allocation holds the struct, the decoded keys and the text, so that a cache of many small objects costs one block
- * each and a reader touches no other memory. */
+/* One allocation holds the struct, the decoded keys and the text, so that a cache of many small
+ * objects costs one block each and a reader touches no other memory. */
 #include "kube/object.h"
 
 #include <stdlib.h>
@@ -14,7 +14,8 @@ struct object_block {
     char bytes[];
 };
 
-/* A string ends at its first NUL here, whatever length JSON gave it, so that packed strings stay in step. */
+/* A string ends at its first NUL here, whatever length JSON gave it, so that packed strings stay in
+ * step. */
 static char *put_string(char **at, const char *s)
 {
     char *start = *at;
@@ -47,7 +48,16 @@ static void put_labels(struct kube_object *o, char **at, const struct json *labe
 }
 
 /* The keys that are decoded, in the order of the members that they fill. */
-enum { KEY_NS, KEY_NAME, KEY_UID, KEY_VERSION, KEY_OWNER_UID, KEY_OWNER_KIND, KEY_OWNER_NAME, KEY_COUNT };
+enum {
+    KEY_NS,
+    KEY_NAME,
+    KEY_UID,
+    KEY_VERSION,
+    KEY_OWNER_UID,
+    KEY_OWNER_KIND,
+    KEY_OWNER_NAME,
+    KEY_COUNT
+};
 
 struct kube_object *kube_object_new(const struct json *value)
 {

@@ -1,4 +1,5 @@
-/* A cached object: reference-counted, immutable bytes with a few decoded keys. Any thread may hold one. */
+/* A cached object: reference-counted, immutable bytes with a few decoded keys. Any thread may hold
+ * one. */
 #pragma once
 
 #include "json/json.h"
@@ -9,21 +10,22 @@ struct kube_object {
     const char *name;
     const char *uid;
     const char *resource_version;
-    const char *controller_uid;  /* of the ownerReference with controller: true; and its kind and name */
+    const char
+        *controller_uid; /* of the ownerReference with controller: true; and its kind and name */
     const char *controller_kind;
     const char *controller_name;
     int64_t generation;
-    bool deleting;               /* metadata.deletionTimestamp is set */
-    const char *labels;          /* key, value, key, value …, each NUL-terminated; see kube_object_label() */
+    bool deleting;      /* metadata.deletionTimestamp is set */
+    const char *labels; /* key, value, key, value …, each NUL-terminated; see kube_object_label() */
     size_t label_count;
-    const char *text;            /* JSON, NUL-terminated */
+    const char *text; /* JSON, NUL-terminated */
     size_t text_len;
 };
 
 /* Makes an object from a parsed value (written compactly). */
 struct kube_object *kube_object_new(const struct json *value);
 struct kube_object *kube_object_ref(struct kube_object *o);
-void kube_object_unref(struct kube_object *o);               /* NULL is fine */
+void kube_object_unref(struct kube_object *o); /* NULL is fine */
 DEFINE_CLEANUP(struct kube_object *, kube_object_unref, kube_object_cleanup)
 
 /* A fresh, changeable copy of the whole object in the arena. Never NULL: the text was valid. */

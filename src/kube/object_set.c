@@ -1,6 +1,6 @@
-/* A sorted array instead of a hash table: lists are wanted sorted, relists are compared in order, a namespace is a range,
- * and the first list arrives sorted, so that it is appended. To insert into the middle moves 8 bytes per object behind it,
- * a few microseconds for tens of thousands. */
+/* A sorted array instead of a hash table: lists are wanted sorted, relists are compared in order, a
+ * namespace is a range, and the first list arrives sorted, so that it is appended. To insert into
+ * the middle moves 8 bytes per object behind it, a few microseconds for tens of thousands. */
 #include "kube/object_set.h"
 
 #include <string.h>
@@ -40,7 +40,8 @@ bool object_set_find(const struct object_set *s, const char *ns, const char *nam
 size_t object_set_lower_bound(const struct object_set *s, const char *ns)
 {
     size_t at;
-    object_set_find(s, ns, "", &at); /* no object has an empty name, so this stands before the first of ns */
+    object_set_find(s, ns, "",
+                    &at); /* no object has an empty name, so this stands before the first of ns */
     return at;
 }
 

@@ -4,7 +4,7 @@
 #include "kube/object.h"
 
 struct object_set {
-    struct kube_object **items;   /* by namespace, then name */
+    struct kube_object **items; /* by namespace, then name */
     size_t count;
     size_t cap;
 };

@@ -1,6 +1,7 @@
-/* A quantity is mantissa × 10^scale in 128 bits; binary suffixes are multiplied out when it is read. The API server reads
- * small ones on a fast path that keeps the text, others on a slow path that does not; the difference can be seen in what
- * it answers, so both are told apart here too (`fast`). */
+/* A quantity is mantissa × 10^scale in 128 bits; binary suffixes are multiplied out when it is
+ * read. The API server reads small ones on a fast path that keeps the text, others on a slow path
+ * that does not; the difference can be seen in what it answers, so both are told apart here too
+ * (`fast`). */
 #include "kube/quantity.h"
 
 #include "base/str.h"
@@ -14,10 +15,10 @@ struct quantity {
     wide mantissa;
     int64_t scale;
     enum format format;
-    bool keep;        /* the text stands for itself */
+    bool keep; /* the text stands for itself */
 };
 
-#define MAX_DIGITS 36           /* 100 times such a number, which canonical text may need, still fits */
+#define MAX_DIGITS 36 /* 100 times such a number, which canonical text may need, still fits */
 #define MAX_EXPONENT 1000000
 #define NANO (-9)
 #define MILLI (-3)
@@ -28,10 +29,12 @@ static const struct suffix {
     int exponent;
     enum format format;
 } suffixes[] = {
-    { "n", -9, DECIMAL_SI }, { "u", -6, DECIMAL_SI }, { "m", -3, DECIMAL_SI }, { "", 0, DECIMAL_SI },
-    { "k", 3, DECIMAL_SI },  { "M", 6, DECIMAL_SI },  { "G", 9, DECIMAL_SI },  { "T", 12, DECIMAL_SI },
-    { "P", 15, DECIMAL_SI }, { "E", 18, DECIMAL_SI }, { "Ki", 10, BINARY_SI }, { "Mi", 20, BINARY_SI },
-    { "Gi", 30, BINARY_SI }, { "Ti", 40, BINARY_SI }, { "Pi", 50, BINARY_SI }, { "Ei", 60, BINARY_SI },
+    { "n", -9, DECIMAL_SI }, { "u", -6, DECIMAL_SI }, { "m", -3, DECIMAL_SI },
+    { "", 0, DECIMAL_SI },   { "k", 3, DECIMAL_SI },  { "M", 6, DECIMAL_SI },
+    { "G", 9, DECIMAL_SI },  { "T", 12, DECIMAL_SI }, { "P", 15, DECIMAL_SI },
+    { "E", 18, DECIMAL_SI }, { "Ki", 10, BINARY_SI }, { "Mi", 20, BINARY_SI },
+    { "Gi", 30, BINARY_SI }, { "Ti", 40, BINARY_SI }, { "Pi", 50, BINARY_SI },
+    { "Ei", 60, BINARY_SI },
 };
 
 /* ---- reading ------------------------------------------------------------------------------------------------ */
@@ -44,7 +47,7 @@ struct span {
 /* The text in pieces: sign, digits before and after the point, suffix. */
 struct pieces {
     bool negative;
-    struct span whole;  /* without leading zeros */
+    struct span whole; /* without leading zeros */
     struct span fraction;
     struct span suffix;
 };
@@ -78,15 +81,18 @@ static int split(struct span text, struct pieces *ret, struct error **err)
     take_while(&at, end, "0123456789");
     ret->suffix.len = (size_t)(at - ret->suffix.s);
     if (text.len == 0 || at < end)
-        return error_set(err, ERROR_INVALID, "quantities must match the regular expression "
-                                             "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
+        return error_set(err, ERROR_INVALID,
+                         "quantities must match the regular expression "
+                         "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
     return 0;
 }
 
-static int read_suffix(struct span text, int64_t *ret_exponent, enum format *ret_format, struct error **err)
+static int read_suffix(struct span text, int64_t *ret_exponent, enum format *ret_format,
+                       struct error **err)
 {
     for (size_t i = 0; i < COUNT_OF(suffixes); i++) {
-        if (strlen(suffixes[i].text) == text.len && memcmp(suffixes[i].text, text.s, text.len) == 0) {
+        if (strlen(suffixes[i].text) == text.len &&
+            memcmp(suffixes[i].text, text.s, text.len) == 0) {
             *ret_exponent = suffixes[i].exponent;
             *ret_format = suffixes[i].format;
             return 0;
@@ -100,7 +106,8 @@ static int read_suffix(struct span text, int64_t *ret_exponent, enum format *ret
     struct span digits = take_while(&at, end, "0123456789");
     for (size_t i = 0; i < digits.len && exponent <= MAX_EXPONENT; i++)
         exponent = exponent * 10 + (digits.s[i] - '0');
-    if ((*text.s != 'e' && *text.s != 'E') || digits.len == 0 || at < end || exponent > MAX_EXPONENT)
+    if ((*text.s != 'e' && *text.s != 'E') || digits.len == 0 || at < end ||
+        exponent > MAX_EXPONENT)
         return error_set(err, ERROR_INVALID, "unable to parse quantity's suffix");
     *ret_exponent = negative ? -exponent : exponent;
     *ret_format = DECIMAL_EXPONENT;
@@ -152,7 +159,8 @@ static void read_binary(struct quantity *q, const struct pieces *p, int64_t expo
 {
     struct span fraction = p->fraction;
     if (fraction.len > FAST_DIGITS)
-        fraction.len = FAST_DIGITS; /* 18 digits and 60 bits fill the 128; the rest only rounds up */
+        fraction.len =
+            FAST_DIGITS; /* 18 digits and 60 bits fill the 128; the rest only rounds up */
     bool rest = false;
     for (size_t i = fraction.len; i < p->fraction.len; i++)
         rest = rest || p->fraction.s[i] != '0';
@@ -176,14 +184,16 @@ static void read_binary(struct quantity *q, const struct pieces *p, int64_t expo
         q->format = DECIMAL_SI;
 }
 
-static int read_decimal(struct quantity *q, const struct pieces *p, int64_t exponent, struct error **err)
+static int read_decimal(struct quantity *q, const struct pieces *p, int64_t exponent,
+                        struct error **err)
 {
     struct span whole = p->whole, fraction = p->fraction;
     while (fraction.len > 0 && fraction.s[fraction.len - 1] == '0')
         fraction.len--;
     for (; fraction.len == 0 && whole.len > 0 && whole.s[whole.len - 1] == '0'; whole.len--)
         exponent++;
-    size_t zeros = 0; /* behind the point, before the first other digit: they take no room when whole is 0 */
+    size_t zeros =
+        0; /* behind the point, before the first other digit: they take no room when whole is 0 */
     while (whole.len == 0 && zeros < fraction.len && fraction.s[zeros] == '0')
         zeros++;
     bool too_large = (int64_t)whole.len + exponent > MAX_EXPONENT;
@@ -193,7 +203,8 @@ static int read_decimal(struct quantity *q, const struct pieces *p, int64_t expo
     bool rest = fraction.len > room;
     if (rest)
         fraction.len = room;
-    /* The last digit that has room lies below the nano-unit, so counting the rest as one there rounds the same way. */
+    /* The last digit that has room lies below the nano-unit, so counting the rest as one there
+     * rounds the same way. */
     q->mantissa = append_digits(append_digits(0, whole), fraction) + rest;
     q->scale = exponent - (int64_t)fraction.len;
     round_to_nano(q);
@@ -209,13 +220,15 @@ static bool keeps_text(const struct pieces *p, int64_t exponent, enum format for
         return fast && (append_digits(0, p->whole) & 7) != 0;
     }
     int64_t scale = exponent - (int64_t)p->fraction.len;
-    if (whole + p->fraction.len > FAST_DIGITS || scale < NANO || scale % 3 != 0 || p->whole.len == 0)
+    if (whole + p->fraction.len > FAST_DIGITS || scale < NANO || scale % 3 != 0 ||
+        p->whole.len == 0)
         return false;
     wide digits = append_digits(append_digits(0, p->whole), p->fraction);
     return digits < 1000 || digits % 1000 != 0;
 }
 
-/* Blanks only: other white space is written with a backslash in JSON, and the API server looks at it before that is undone. */
+/* Blanks only: other white space is written with a backslash in JSON, and the API server looks at
+ * it before that is undone. */
 static struct span trim(const char *text)
 {
     struct span s = { text + strspn(text, " "), 0 };
@@ -264,7 +277,7 @@ static int64_t scaled_value(const struct quantity *q, int64_t unit)
         n = q->mantissa * power_of_ten(MIN(up, (int64_t)20));
     if (n > limit)
         n = limit;
-    return q->negative ? (int64_t)-(__int128)n : (int64_t)n;
+    return q->negative ? (int64_t) - (__int128)n : (int64_t)n;
 }
 
 static int value_in(const char *text, int64_t unit, int64_t *ret, struct error **err)
@@ -295,7 +308,8 @@ static int compare_magnitudes(const struct quantity *x, const struct quantity *y
     int64_t y_order = digit_count(y->mantissa) + y->scale;
     if (x_order != y_order)
         return x_order > y_order ? 1 : -1;
-    /* Of the same order: bringing one to the other's scale gives it no more digits than the other has. */
+    /* Of the same order: bringing one to the other's scale gives it no more digits than the other
+     * has. */
     wide m = x->mantissa, n = y->mantissa;
     if (x->scale > y->scale)
         m *= power_of_ten(x->scale - y->scale);
@@ -351,12 +365,15 @@ static char *decimal_text(struct arena *a, const struct quantity *q)
     int64_t exponent = q->scale;
     for (; n % 10 == 0; n /= 10)
         exponent++;
-    int64_t highest = q->format == DECIMAL_EXPONENT ? INT64_MAX : 18; /* there is no suffix above E */
-    for (; (exponent % 3 != 0 || exponent > highest) && n <= power_of_ten(MAX_DIGITS + 1); exponent--)
+    int64_t highest =
+        q->format == DECIMAL_EXPONENT ? INT64_MAX : 18; /* there is no suffix above E */
+    for (; (exponent % 3 != 0 || exponent > highest) && n <= power_of_ten(MAX_DIGITS + 1);
+         exponent--)
         n *= 10;
     if (q->format != DECIMAL_EXPONENT)
         return wide_text(a, q->negative, n, suffix_text(exponent, DECIMAL_SI));
-    return wide_text(a, q->negative, n, exponent ? arena_printf(a, "e%lld", (long long)exponent) : "");
+    return wide_text(a, q->negative, n,
+                     exponent ? arena_printf(a, "e%lld", (long long)exponent) : "");
 }
 
 static char *canonical_text(struct arena *a, const struct quantity *q)
@@ -369,7 +386,8 @@ static char *canonical_text(struct arena *a, const struct quantity *q)
     return decimal_text(a, q);
 }
 
-static int canonical(struct arena *a, const char *text, int64_t finest, char **ret, struct error **err)
+static int canonical(struct arena *a, const char *text, int64_t finest, char **ret,
+                     struct error **err)
 {
     struct span trimmed = trim(text);
     struct quantity q;
@@ -396,7 +414,9 @@ int quantity_canonical_milli(struct arena *a, const char *text, char **ret, stru
 
 char *quantity_from_bytes(struct arena *a, int64_t bytes)
 {
-    wide n = bytes < 0 ? (wide)-(__int128)bytes : (wide)bytes;
-    struct quantity q = { .negative = bytes < 0, .mantissa = n * (wide)NS_PER_S, .scale = NANO, .format = BINARY_SI };
+    wide n = bytes < 0 ? (wide) - (__int128)bytes : (wide)bytes;
+    struct quantity q = {
+        .negative = bytes < 0, .mantissa = n * (wide)NS_PER_S, .scale = NANO, .format = BINARY_SI
+    };
     return canonical_text(a, &q);
 }

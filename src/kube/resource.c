@@ -3,7 +3,10 @@
 #include <ctype.h>
 #include <string.h>
 
-#define CORE(plural, kind, namespaced) { "", "v1", plural, kind, namespaced }
+#define CORE(plural, kind, namespaced)                                                             \
+    {                                                                                              \
+        "", "v1", plural, kind, namespaced                                                         \
+    }
 
 const struct kube_resource KUBE_NAMESPACES = CORE("namespaces", "Namespace", false);
 const struct kube_resource KUBE_NODES = CORE("nodes", "Node", false);
@@ -13,22 +16,27 @@ const struct kube_resource KUBE_ENDPOINTS = CORE("endpoints", "Endpoints", true)
 const struct kube_resource KUBE_CONFIGMAPS = CORE("configmaps", "ConfigMap", true);
 const struct kube_resource KUBE_SECRETS = CORE("secrets", "Secret", true);
 const struct kube_resource KUBE_EVENTS = CORE("events", "Event", true);
-const struct kube_resource KUBE_STATEFULSETS = { "apps", "v1", "statefulsets", "StatefulSet", true };
+const struct kube_resource KUBE_STATEFULSETS = { "apps", "v1", "statefulsets", "StatefulSet",
+                                                 true };
 const struct kube_resource KUBE_DEPLOYMENTS = { "apps", "v1", "deployments", "Deployment", true };
-const struct kube_resource KUBE_CONTROLLER_REVISIONS = { "apps", "v1", "controllerrevisions", "ControllerRevision", true };
+const struct kube_resource KUBE_CONTROLLER_REVISIONS = { "apps", "v1", "controllerrevisions",
+                                                         "ControllerRevision", true };
 const struct kube_resource KUBE_JOBS = { "batch", "v1", "jobs", "Job", true };
 const struct kube_resource KUBE_LEASES = { "coordination.k8s.io", "v1", "leases", "Lease", true };
 const struct kube_resource KUBE_CRDS = { "apiextensions.k8s.io", "v1", "customresourcedefinitions",
                                          "CustomResourceDefinition", false };
-const struct kube_resource KUBE_STORAGE_CLASSES = { "storage.k8s.io", "v1", "storageclasses", "StorageClass", false };
-const struct kube_resource KUBE_WORKSPACES = { "kaito.sh", "v1beta1", "workspaces", "Workspace", true };
+const struct kube_resource KUBE_STORAGE_CLASSES = { "storage.k8s.io", "v1", "storageclasses",
+                                                    "StorageClass", false };
+const struct kube_resource KUBE_WORKSPACES = { "kaito.sh", "v1beta1", "workspaces", "Workspace",
+                                               true };
 
 char *kube_api_version(struct arena *a, const struct kube_resource *r)
 {
     return *r->group ? arena_printf(a, "%s/%s", r->group, r->version) : arena_strdup(a, r->version);
 }
 
-/* Names are checked by the server, not here; but whatever they hold must not end the path segment. */
+/* Names are checked by the server, not here; but whatever they hold must not end the path segment.
+ */
 static void append_segment(struct buf *out, const char *segment)
 {
     if (!segment)
@@ -43,7 +51,8 @@ static void append_segment(struct buf *out, const char *segment)
     }
 }
 
-char *kube_path(struct arena *a, const struct kube_resource *r, const char *ns, const char *name, const char *subresource)
+char *kube_path(struct arena *a, const struct kube_resource *r, const char *ns, const char *name,
+                const char *subresource)
 {
     AUTO_BUF out = BUF_INIT(64 * KIB);
     buf_puts(&out, *r->group ? "/apis/" : "/api/");

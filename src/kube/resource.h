@@ -4,19 +4,21 @@
 #include "json/json.h"
 
 struct kube_resource {
-    const char *group;     /* "" for core */
+    const char *group; /* "" for core */
     const char *version;
-    const char *plural;    /* "statefulsets" */
-    const char *kind;      /* "StatefulSet" */
+    const char *plural; /* "statefulsets" */
+    const char *kind;   /* "StatefulSet" */
     bool namespaced;
 };
 
 /* The kinds that our own code reads and writes. */
-extern const struct kube_resource KUBE_NAMESPACES, KUBE_NODES, KUBE_PODS, KUBE_SERVICES, KUBE_ENDPOINTS, KUBE_CONFIGMAPS,
-    KUBE_SECRETS, KUBE_EVENTS, KUBE_STATEFULSETS, KUBE_DEPLOYMENTS, KUBE_CONTROLLER_REVISIONS, KUBE_JOBS, KUBE_LEASES,
-    KUBE_CRDS, KUBE_STORAGE_CLASSES, KUBE_WORKSPACES;
+extern const struct kube_resource KUBE_NAMESPACES, KUBE_NODES, KUBE_PODS, KUBE_SERVICES,
+    KUBE_ENDPOINTS, KUBE_CONFIGMAPS, KUBE_SECRETS, KUBE_EVENTS, KUBE_STATEFULSETS, KUBE_DEPLOYMENTS,
+    KUBE_CONTROLLER_REVISIONS, KUBE_JOBS, KUBE_LEASES, KUBE_CRDS, KUBE_STORAGE_CLASSES,
+    KUBE_WORKSPACES;
 
 /* "apps/v1" or "v1". */
 char *kube_api_version(struct arena *a, const struct kube_resource *r);
 /* "/apis/apps/v1/namespaces/NS/statefulsets/NAME/SUB"; ns, name, subresource may be NULL. */
-char *kube_path(struct arena *a, const struct kube_resource *r, const char *ns, const char *name, const char *subresource);
+char *kube_path(struct arena *a, const struct kube_resource *r, const char *ns, const char *name,
+                const char *subresource);

@@ -110,20 +110,26 @@ static void sort_values(struct requirement *r)
     r->count = kept;
 }
 
-static void check_values(const struct requirement *r, int64_t *ret_number, struct problems *problems)
+static void check_values(const struct requirement *r, int64_t *ret_number,
+                         struct problems *problems)
 {
     AUTO_ARENA a = arena_new();
     bool ordered = r->op == OPERATOR_LESS || r->op == OPERATOR_GREATER;
     for (size_t i = 0; ordered && i < r->count; i++) {
         if (!parse_number(r->values[i], ret_number))
-            add_problem(problems, arena_printf(a, "values[%zu]: Invalid value: %s: for 'Gt', 'Lt' operators, the value must be an integer",
-                                               i, selector_quote(a, r->values[i])));
+            add_problem(
+                problems,
+                arena_printf(
+                    a,
+                    "values[%zu]: Invalid value: %s: for 'Gt', 'Lt' operators, the value must be an integer",
+                    i, selector_quote(a, r->values[i])));
     }
     for (size_t i = 0; i < r->count; i++) {
         CLEANUP(error_cleanup) struct error *why = NULL;
         if (kube_validate_label_value(r->values[i], &why) < 0)
-            add_problem(problems, arena_printf(a, "values[%zu][%s]: Invalid value: %s: %s", i, r->key,
-                                               selector_quote(a, r->values[i]), error_message(why)));
+            add_problem(problems,
+                        arena_printf(a, "values[%zu][%s]: Invalid value: %s: %s", i, r->key,
+                                     selector_quote(a, r->values[i]), error_message(why)));
     }
 }
 
@@ -136,13 +142,15 @@ int selector_add(struct selector *s, const struct requirement *r, struct error *
         check_values(&kept, &kept.number, &problems);
         int rc = 0;
         if (problems.count > 0)
-            rc = error_set(err, ERROR_INVALID, problems.count > 1 ? "[%s]" : "%s", buf_str(&problems.text));
+            rc = error_set(err, ERROR_INVALID, problems.count > 1 ? "[%s]" : "%s",
+                           buf_str(&problems.text));
         buf_done(&problems.text);
         if (rc < 0)
             return rc;
     }
     if ((s->count & (s->count - 1)) == 0) {
-        struct requirement *grown = arena_alloc(s->arena, (s->count ? s->count * 2 : 1) * sizeof(*grown));
+        struct requirement *grown =
+            arena_alloc(s->arena, (s->count ? s->count * 2 : 1) * sizeof(*grown));
         if (s->count > 0)
             memcpy(grown, s->requirements, s->count * sizeof(*grown));
         s->requirements = grown;
@@ -169,7 +177,8 @@ static int add_checked(struct selector *s, const struct requirement *r, struct e
     CLEANUP(error_cleanup) struct error *why = NULL;
     if (kube_validate_label_key(r->key, &why) < 0) {
         AUTO_ARENA a = arena_new();
-        return error_set(err, ERROR_INVALID, "key: Invalid value: %s: %s", selector_quote(a, r->key), error_message(why));
+        return error_set(err, ERROR_INVALID, "key: Invalid value: %s: %s",
+                         selector_quote(a, r->key), error_message(why));
     }
     return selector_add(s, r, err);
 }
@@ -194,17 +203,21 @@ static int add_expression(struct selector *s, const struct json *expression, str
         i++;
     if (i == COUNT_OF(operators)) {
         AUTO_ARENA a = arena_new();
-        return error_set(err, ERROR_INVALID, "%s is not a valid label selector operator", selector_quote(a, name ? name : ""));
+        return error_set(err, ERROR_INVALID, "%s is not a valid label selector operator",
+                         selector_quote(a, name ? name : ""));
     }
     r.op = operators[i].op;
     bool set = r.op == OPERATOR_IN || r.op == OPERATOR_NOT_IN;
     if (set && json_size(values) == 0)
-        return error_set(err, ERROR_INVALID,
-                         "values: Invalid value: null: for 'in', 'notin' operators, values set can't be empty");
+        return error_set(
+            err, ERROR_INVALID,
+            "values: Invalid value: null: for 'in', 'notin' operators, values set can't be empty");
     if (!set && json_size(values) > 0) {
         AUTO_ARENA a = arena_new();
-        return error_set(err, ERROR_INVALID, "values: Invalid value: %s: values set must be empty for exists and does not exist",
-                         json_text(a, values));
+        return error_set(
+            err, ERROR_INVALID,
+            "values: Invalid value: %s: values set must be empty for exists and does not exist",
+            json_text(a, values));
     }
     r.values = arena_alloc(s->arena, (json_size(values) + 1) * sizeof(*r.values));
     JSON_FOREACH(it, values) {
@@ -214,12 +227,16 @@ static int add_expression(struct selector *s, const struct json *expression, str
     return add_checked(s, &r, err);
 }
 
-int selector_from_object(const struct json *label_selector, struct selector **ret, struct error **err)
+int selector_from_object(const struct json *label_selector, struct selector **ret,
+                         struct error **err)
 {
     bool absent = json_is_null(label_selector);
-    CLEANUP(selector_cleanup) struct selector *s = selector_new(absent ? SELECTS_NOTHING : SELECTS_LABELS);
+    CLEANUP(selector_cleanup)
+    struct selector *s = selector_new(absent ? SELECTS_NOTHING : SELECTS_LABELS);
     JSON_FOREACH(it, json_get(label_selector, "matchLabels")) {
-        struct requirement r = { .key = arena_strdup(s->arena, it.key), .op = OPERATOR_EQUALS, .count = 1 };
+        struct requirement r = { .key = arena_strdup(s->arena, it.key),
+                                 .op = OPERATOR_EQUALS,
+                                 .count = 1 };
         const char *value = json_string(it.value);
         r.values = arena_alloc(s->arena, sizeof(*r.values));
         r.values[0] = arena_strdup(s->arena, value ? value : "");
@@ -243,7 +260,8 @@ static bool has_value(const struct requirement *r, const char *value)
 {
     if (r->count == 1)
         return STREQ(r->values[0], value);
-    return r->count > 0 && bsearch(&value, r->values, r->count, sizeof(*r->values), compare_strings);
+    return r->count > 0 &&
+           bsearch(&value, r->values, r->count, sizeof(*r->values), compare_strings);
 }
 
 /* value: NULL when the key is absent. */
@@ -277,7 +295,8 @@ bool selector_empty(const struct selector *s)
 bool selector_matches_labels(const struct selector *s, const struct json *labels)
 {
     for (size_t i = 0; i < s->count; i++)
-        if (!requirement_matches(&s->requirements[i], json_string(json_get(labels, s->requirements[i].key))))
+        if (!requirement_matches(&s->requirements[i],
+                                 json_string(json_get(labels, s->requirements[i].key))))
             return false;
     return s->kind != SELECTS_NOTHING;
 }
@@ -318,7 +337,8 @@ bool selector_matches_fields(const struct selector *s, const struct json *obj)
 {
     for (size_t i = 0; i < s->count; i++) {
         char scratch[32];
-        if (!requirement_matches(&s->requirements[i], field_text(obj, s->requirements[i].key, scratch)))
+        if (!requirement_matches(&s->requirements[i],
+                                 field_text(obj, s->requirements[i].key, scratch)))
             return false;
     }
     return s->kind != SELECTS_NOTHING;
@@ -332,17 +352,13 @@ size_t selector_count(const struct selector *s)
 }
 
 static const char *const operator_names[] = {
-    [OPERATOR_EQUALS] = "=",
-    [OPERATOR_NOT_EQUALS] = "!=",
-    [OPERATOR_IN] = "in",
-    [OPERATOR_NOT_IN] = "notin",
-    [OPERATOR_EXISTS] = "exists",
-    [OPERATOR_NOT_EXISTS] = "!",
-    [OPERATOR_LESS] = "<",
-    [OPERATOR_GREATER] = ">",
+    [OPERATOR_EQUALS] = "=",     [OPERATOR_NOT_EQUALS] = "!=", [OPERATOR_IN] = "in",
+    [OPERATOR_NOT_IN] = "notin", [OPERATOR_EXISTS] = "exists", [OPERATOR_NOT_EXISTS] = "!",
+    [OPERATOR_LESS] = "<",       [OPERATOR_GREATER] = ">",
 };
 
-void selector_get(const struct selector *s, size_t i, const char **ret_key, const char **ret_op, const char **ret_value)
+void selector_get(const struct selector *s, size_t i, const char **ret_key, const char **ret_op,
+                  const char **ret_value)
 {
     const struct requirement *r = &s->requirements[i];
     if (ret_key)
@@ -362,7 +378,8 @@ static void append_escaped(struct buf *out, const char *value)
     }
 }
 
-static void append_requirement(struct buf *out, const struct selector *s, const struct requirement *r)
+static void append_requirement(struct buf *out, const struct selector *s,
+                               const struct requirement *r)
 {
     switch (r->op) {
     case OPERATOR_NOT_EXISTS:

@@ -5,7 +5,7 @@
 
 enum selector_kind { SELECTS_LABELS, SELECTS_FIELDS, SELECTS_NOTHING };
 
-enum operator {
+enum operator{
     OPERATOR_EQUALS,
     OPERATOR_NOT_EQUALS,
     OPERATOR_IN,
@@ -19,13 +19,13 @@ enum operator {
 struct requirement {
     const char *key;
     enum operator op;
-    const char **values;  /* sorted, each once */
+    const char **values; /* sorted, each once */
     size_t count;
-    int64_t number;       /* the value of OPERATOR_LESS and OPERATOR_GREATER */
+    int64_t number; /* the value of OPERATOR_LESS and OPERATOR_GREATER */
 };
 
 struct selector {
-    struct arena *arena;  /* holds everything of it */
+    struct arena *arena; /* holds everything of it */
     enum selector_kind kind;
     struct requirement *requirements;
     size_t count;

@@ -1,8 +1,10 @@
-/* Selector text → requirements. The grammar and the words of its errors are the API server's, so that a client cannot tell
- * who answered; the order in which things are checked follows from that.
+/* Selector text → requirements. The grammar and the words of its errors are the API server's, so
+ * that a client cannot tell who answered; the order in which things are checked follows from that.
  *
  *     selector    = [requirement *("," requirement)]
- *     requirement = ["!"] key | key ("=" | "==" | "!=" | "<" | ">") [value] | key ("in" | "notin") "(" [value] *("," [value]) ")"
+ *     requirement = ["!"] key
+ *                 | key ("=" | "==" | "!=" | "<" | ">") [value]
+ *                 | key ("in" | "notin") "(" [value] *("," [value]) ")"
  *
  * "in" and "notin" are operators only where an operator may stand. */
 #include <stdlib.h>
@@ -28,9 +30,9 @@ enum token {
 
 struct parser {
     struct selector *s;
-    const char *at;         /* behind the current token */
+    const char *at; /* behind the current token */
     enum token token;
-    const char *text;       /* the current token's, in the selector's arena */
+    const char *text; /* the current token's, in the selector's arena */
 };
 
 /* ---- tokens ------------------------------------------------------------------------------------------------- */
@@ -113,7 +115,8 @@ static int parse_value_list(struct parser *p, struct requirement *r, struct erro
             if (p->token != TOKEN_COMMA)
                 return error_set(err, ERROR_INVALID, "found '%s', expected: ',' or ')'", p->text);
             break;
-        case TOKEN_COMMA: /* an empty value stands before the first, between two, and behind the last */
+        case TOKEN_COMMA: /* an empty value stands before the first, between two, and behind the
+                             last */
             if (r->count == 0)
                 add_value(p->s, r, "");
             if (p->token == TOKEN_CLOSE || p->token == TOKEN_COMMA)
@@ -139,7 +142,8 @@ static int parse_set(struct parser *p, struct requirement *r, struct error **err
         if (rc < 0)
             return rc;
     } else {
-        return error_set(err, ERROR_INVALID, "found '%s', expected: ',', ')' or identifier", p->text);
+        return error_set(err, ERROR_INVALID, "found '%s', expected: ',', ')' or identifier",
+                         p->text);
     }
     advance(p);
     return 0;
@@ -160,7 +164,7 @@ static int parse_one_value(struct parser *p, struct requirement *r, struct error
 
 /* ---- requirements ------------------------------------------------------------------------------------------- */
 
-static bool parse_operator(struct parser *p, enum operator *ret)
+static bool parse_operator(struct parser *p, enum operator* ret)
 {
     switch (p->token) {
     case TOKEN_EQUALS:
@@ -199,14 +203,16 @@ static int parse_requirement(struct parser *p, struct error **err)
     struct error *why = NULL;
     if (kube_validate_label_key(text, &why) < 0) {
         AUTO_ARENA a = arena_new();
-        int rc = error_set(err, ERROR_INVALID, "<nil>: Invalid value: %s: %s", selector_quote(a, text), error_message(why));
+        int rc = error_set(err, ERROR_INVALID, "<nil>: Invalid value: %s: %s",
+                           selector_quote(a, text), error_message(why));
         error_free(why);
         return rc;
     }
     bool ends = p->token == TOKEN_END || p->token == TOKEN_COMMA;
     if (r.op == OPERATOR_EXISTS && !ends) {
         if (!parse_operator(p, &r.op))
-            return error_set(err, ERROR_INVALID, "found '%s', expected: in, notin, =, ==, !=, gt, lt", p->text);
+            return error_set(err, ERROR_INVALID,
+                             "found '%s', expected: in, notin, =, ==, !=, gt, lt", p->text);
         advance(p);
         bool set = r.op == OPERATOR_IN || r.op == OPERATOR_NOT_IN;
         int rc = set ? parse_set(p, &r, err) : parse_one_value(p, &r, err);
@@ -221,7 +227,8 @@ static int parse_all(struct parser *p, struct error **err)
     advance(p);
     while (p->token != TOKEN_END) {
         if (p->token != TOKEN_WORD && p->token != TOKEN_NOT)
-            return error_set(err, ERROR_INVALID, "found '%s', expected: !, identifier, or 'end of string'", p->text);
+            return error_set(err, ERROR_INVALID,
+                             "found '%s', expected: !, identifier, or 'end of string'", p->text);
         int r = parse_requirement(p, err);
         if (r < 0)
             return error_prefix(err, r, "unable to parse requirement");
@@ -230,9 +237,11 @@ static int parse_all(struct parser *p, struct error **err)
         if (t == TOKEN_END)
             break;
         if (t != TOKEN_COMMA)
-            return error_set(err, ERROR_INVALID, "found '%s', expected: ',' or 'end of string'", text);
+            return error_set(err, ERROR_INVALID, "found '%s', expected: ',' or 'end of string'",
+                             text);
         if (p->token != TOKEN_WORD && p->token != TOKEN_NOT)
-            return error_set(err, ERROR_INVALID, "found '%s', expected: identifier after ','", p->text);
+            return error_set(err, ERROR_INVALID, "found '%s', expected: identifier after ','",
+                             p->text);
     }
     return 0;
 }
@@ -240,7 +249,8 @@ static int parse_all(struct parser *p, struct error **err)
 int selector_parse_labels(const char *text, struct selector **ret, struct error **err)
 {
     if (strlen(text) > MAX_TEXT)
-        return error_set(err, ERROR_TOO_LARGE, "a label selector has at most %zu bytes", (size_t)MAX_TEXT);
+        return error_set(err, ERROR_TOO_LARGE, "a label selector has at most %zu bytes",
+                         (size_t)MAX_TEXT);
     CLEANUP(selector_cleanup) struct selector *s = selector_new(SELECTS_LABELS);
     struct parser p = { .s = s, .at = text };
     int r = parse_all(&p, err);
@@ -269,7 +279,8 @@ static int unescape(char *s, struct error **err)
     char *to = s;
     for (const char *from = s; *from; from++) {
         if (*from == ',' || *from == '=')
-            return error_set(err, ERROR_INVALID, "invalid field selector: unescaped character in value: %d", *from);
+            return error_set(err, ERROR_INVALID,
+                             "invalid field selector: unescaped character in value: %d", *from);
         if (*from == '\\') {
             from++;
             if (!*from || !strchr("\\,=", *from)) {
@@ -277,7 +288,9 @@ static int unescape(char *s, struct error **err)
                 size_t one = len < 4 ? len : 4; /* one character of UTF-8 */
                 while (one > 1 && str_utf8_valid_len(from, one - 1) == one - 1)
                     one--;
-                return error_set(err, ERROR_INVALID, "invalid field selector: invalid escape sequence: \\%.*s", (int)one, from);
+                return error_set(err, ERROR_INVALID,
+                                 "invalid field selector: invalid escape sequence: \\%.*s",
+                                 (int)one, from);
             }
         }
         *to++ = *from;
@@ -290,7 +303,8 @@ static int parse_term(struct selector *s, char *term, const char *whole, struct 
 {
     char *equals = strchr(term, '=');
     if (!equals)
-        return error_set(err, ERROR_INVALID, "invalid selector: '%s'; can't understand '%s'", whole, term);
+        return error_set(err, ERROR_INVALID, "invalid selector: '%s'; can't understand '%s'", whole,
+                         term);
     struct requirement r = { .op = OPERATOR_EQUALS };
     char *value = equals + 1;
     char *key_end = equals;
@@ -318,7 +332,8 @@ static int compare_terms(const void *x, const void *y)
 int selector_parse_fields(const char *text, struct selector **ret, struct error **err)
 {
     if (strlen(text) > MAX_TEXT)
-        return error_set(err, ERROR_TOO_LARGE, "a field selector has at most %zu bytes", (size_t)MAX_TEXT);
+        return error_set(err, ERROR_TOO_LARGE, "a field selector has at most %zu bytes",
+                         (size_t)MAX_TEXT);
     CLEANUP(selector_cleanup) struct selector *s = selector_new(SELECTS_FIELDS);
 
     size_t count = 1;

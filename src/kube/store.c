@@ -10,8 +10,8 @@
 
 struct kube_store {
     pthread_mutex_t lock;
-    struct object_set all;       /* holds the references */
-    struct map *by_owner;        /* controller uid → struct object_set *, borrowed objects */
+    struct object_set all; /* holds the references */
+    struct map *by_owner;  /* controller uid → struct object_set *, borrowed objects */
 };
 
 static void set_free(void *p)
@@ -75,7 +75,8 @@ bool kube_store_put(struct kube_store *s, struct kube_object *o, struct kube_sto
     size_t at;
     if (object_set_find(&s->all, o->ns, o->name, &at)) {
         struct kube_object *old = s->all.items[at];
-        if (*o->resource_version && STREQ(old->resource_version, o->resource_version) && STREQ(old->uid, o->uid)) {
+        if (*o->resource_version && STREQ(old->resource_version, o->resource_version) &&
+            STREQ(old->uid, o->uid)) {
             kube_object_unref(o);
             return false;
         }
@@ -90,7 +91,8 @@ bool kube_store_put(struct kube_store *s, struct kube_object *o, struct kube_sto
     return true;
 }
 
-bool kube_store_remove(struct kube_store *s, const char *ns, const char *name, struct kube_store_change *ret)
+bool kube_store_remove(struct kube_store *s, const char *ns, const char *name,
+                       struct kube_store_change *ret)
 {
     LOCK(&s->lock);
     *ret = (struct kube_store_change){ 0 };
@@ -115,10 +117,12 @@ struct kube_object *kube_store_get(struct kube_store *s, const char *ns, const c
 {
     LOCK(&s->lock);
     size_t at;
-    return object_set_find(&s->all, ns ? ns : "", name, &at) ? kube_object_ref(s->all.items[at]) : NULL;
+    return object_set_find(&s->all, ns ? ns : "", name, &at) ? kube_object_ref(s->all.items[at])
+                                                             : NULL;
 }
 
-void kube_store_list(struct kube_store *s, const char *ns, const struct selector *match, struct kube_object_list *ret)
+void kube_store_list(struct kube_store *s, const char *ns, const struct selector *match,
+                     struct kube_object_list *ret)
 {
     LOCK(&s->lock);
     size_t from = ns ? object_set_lower_bound(&s->all, ns) : 0;
@@ -134,7 +138,8 @@ void kube_store_list(struct kube_store *s, const char *ns, const struct selector
             ret->items[ret->count++] = kube_object_ref(s->all.items[i]);
 }
 
-void kube_store_list_owned(struct kube_store *s, const char *owner_uid, struct kube_object_list *ret)
+void kube_store_list_owned(struct kube_store *s, const char *owner_uid,
+                           struct kube_object_list *ret)
 {
     LOCK(&s->lock);
     *ret = (struct kube_object_list){ 0 };

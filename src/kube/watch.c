@@ -1,5 +1,6 @@
-/* A watch is an endless answer of one JSON object per line. Here it becomes events; whatever is not as it should be ends it
- * with an error that says what, and the informer above starts again from what it knows. */
+/* A watch is an endless answer of one JSON object per line. Here it becomes events; whatever is not
+ * as it should be ends it with an error that says what, and the informer above starts again from
+ * what it knows. */
 #include "kube/watch.h"
 
 #include <stdlib.h>
@@ -14,17 +15,17 @@
 #define MAX_PATH (64 * KIB)
 #define MAX_ERROR_BODY (64 * KIB)
 #define DEFAULT_MAX_LINE (16 * MIB)
-#define SHORTEST_S 300          /* clients that started together shall not come back together */
+#define SHORTEST_S 300 /* clients that started together shall not come back together */
 #define GRACE_S 30
 
 struct watch {
     struct watch_handler handler;
     struct kube_stream *stream;
     struct line_framer framer;
-    struct arena *arena;        /* of the event that is being handled */
+    struct arena *arena; /* of the event that is being handled */
     int status;
-    struct buf error_body;      /* of an answer that is not 200 */
-    struct error *failure;      /* why we ended it ourselves */
+    struct buf error_body; /* of an answer that is not 200 */
+    struct error *failure; /* why we ended it ourselves */
 };
 
 /* ---- lines -------------------------------------------------------------------------------------------------- */
@@ -42,7 +43,8 @@ int line_framer_feed(struct line_framer *f, const char *data, size_t len, struct
         const char *newline = memchr(data, '\n', len);
         size_t part = newline ? (size_t)(newline - data) : len;
         if (f->pending.len + part > f->pending.max)
-            return error_set(err, ERROR_TOO_LARGE, "a line of the stream is longer than %zu bytes", f->pending.max);
+            return error_set(err, ERROR_TOO_LARGE, "a line of the stream is longer than %zu bytes",
+                             f->pending.max);
         if (!newline) {
             buf_append(&f->pending, data, len);
             return 0;
@@ -127,9 +129,11 @@ static void on_end(void *ctx, const struct error *err)
 {
     struct watch *w = ctx;
     if (!w->failure && !err && w->status != 200) {
-        kube_error_from_answer(w->status, buf_str(&w->error_body), w->error_body.len, 0, &w->failure);
+        kube_error_from_answer(w->status, buf_str(&w->error_body), w->error_body.len, 0,
+                               &w->failure);
     } else if (!w->failure && !err && w->framer.pending.len > 0) {
-        error_set(&w->failure, ERROR_UNAVAILABLE, "the watch was cut off in the middle of an event");
+        error_set(&w->failure, ERROR_UNAVAILABLE,
+                  "the watch was cut off in the middle of an event");
     }
     w->handler.on_end(w->handler.ctx, w->failure ? w->failure : err);
 }
@@ -143,21 +147,26 @@ static void watch_free(struct watch *w)
     free(w);
 }
 
-int watch_open(struct kube_client *c, const struct kube_resource *r, const struct watch_options *options,
-               const struct watch_handler *handler, struct watch **ret, struct error **err)
+int watch_open(struct kube_client *c, const struct kube_resource *r,
+               const struct watch_options *options, const struct watch_handler *handler,
+               struct watch **ret, struct error **err)
 {
     AUTO_ARENA a = arena_new();
     AUTO_BUF path = BUF_INIT(MAX_PATH);
-    int64_t timeout_s = options->timeout_s > 0 ? options->timeout_s : SHORTEST_S + (int64_t)(rand_unit() * SHORTEST_S);
+    int64_t timeout_s = options->timeout_s > 0 ? options->timeout_s
+                                               : SHORTEST_S + (int64_t)(rand_unit() * SHORTEST_S);
     buf_puts(&path, kube_path(a, r, options->ns, NULL, NULL));
     query_add(&path, "watch", "true");
     query_add(&path, "allowWatchBookmarks", "true");
     query_add(&path, "resourceVersion", options->resource_version);
-    query_add(&path, "labelSelector", str_empty(options->label_selector) ? NULL : options->label_selector);
-    query_add(&path, "fieldSelector", str_empty(options->field_selector) ? NULL : options->field_selector);
+    query_add(&path, "labelSelector",
+              str_empty(options->label_selector) ? NULL : options->label_selector);
+    query_add(&path, "fieldSelector",
+              str_empty(options->field_selector) ? NULL : options->field_selector);
     query_add_int(&path, "timeoutSeconds", timeout_s);
     if (!buf_ok(&path))
-        return error_set(err, ERROR_TOO_LARGE, "the selectors are longer than %zu KiB", (size_t)(MAX_PATH / KIB));
+        return error_set(err, ERROR_TOO_LARGE, "the selectors are longer than %zu KiB",
+                         (size_t)(MAX_PATH / KIB));
 
     struct watch *w = NEW0(struct watch);
     w->handler = *handler;
@@ -171,7 +180,8 @@ int watch_open(struct kube_client *c, const struct kube_resource *r, const struc
     struct kube_request request = {
         .method = "GET",
         .path = buf_str(&path),
-        .idle_timeout_ms = options->idle_timeout_ms > 0 ? options->idle_timeout_ms : (timeout_s + GRACE_S) * 1000,
+        .idle_timeout_ms =
+            options->idle_timeout_ms > 0 ? options->idle_timeout_ms : (timeout_s + GRACE_S) * 1000,
         .cancel = kube_client_cancel(c),
     };
     struct kube_stream_handler stream_handler = { on_status, on_data, on_end, w };

@@ -1,7 +1,8 @@
-/* One item per key that anything is known about. It can be in the line of due keys, in the heap of those that wait for
- * their time, and in work, in any combination but the first and the last: a key that is added while it is in work is only
- * marked dirty, and joins the line when the work is done. That is what makes "never twice at once, never lost" hold.
- * An item that is in none of these and has no failures is forgotten. */
+/* One item per key that anything is known about. It can be in the line of due keys, in the heap of
+ * those that wait for their time, and in work, in any combination but the first and the last: a key
+ * that is added while it is in work is only marked dirty, and joins the line when the work is done.
+ * That is what makes "never twice at once, never lost" hold. An item that is in none of these and
+ * has no failures is forgotten. */
 #include "kube/workqueue.h"
 
 #include <stdlib.h>
@@ -19,11 +20,11 @@ struct item {
     bool in_line;
     bool in_work;
     bool dirty;
-    size_t heap_at;      /* place in the heap + 1; 0: not there */
+    size_t heap_at; /* place in the heap + 1; 0: not there */
     int64_t due_ns;
     int64_t added_ns;
     int64_t started_ns;
-    struct item *next;   /* in the line */
+    struct item *next; /* in the line */
 };
 
 struct workqueue {
@@ -35,9 +36,9 @@ struct workqueue {
     int64_t max_delay_ms;
     size_t max_keys;
     struct map *items;
-    struct item *first, *last;   /* the line */
+    struct item *first, *last; /* the line */
     size_t line_len;
-    struct item **heap;          /* by due_ns, earliest on top */
+    struct item **heap; /* by due_ns, earliest on top */
     size_t heap_len, heap_cap;
     size_t in_work;
     uint64_t refused;
@@ -53,14 +54,19 @@ static struct {
 static void metrics_init(void)
 {
     static const char *const labels[] = { "name", "controller", NULL };
-    static const double buckets[] = { 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1, 10, 100, 1000 };
-    metrics.depth = metric_gauge("workqueue_depth", "Keys that are due and not in work yet", labels);
+    static const double buckets[] = { 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3,
+                                      1e-2, 1e-1, 1,    10,   100,  1000 };
+    metrics.depth =
+        metric_gauge("workqueue_depth", "Keys that are due and not in work yet", labels);
     metrics.adds = metric_counter("workqueue_adds_total", "Keys put into the line", labels);
-    metrics.retries = metric_counter("workqueue_retries_total", "Keys put off to be tried again", labels);
-    metrics.waiting = metric_histogram("workqueue_queue_duration_seconds", "How long a due key waits before work on it starts",
-                                       labels, buckets, COUNT_OF(buckets));
-    metrics.working = metric_histogram("workqueue_work_duration_seconds", "How long the work on a key takes", labels, buckets,
-                                       COUNT_OF(buckets));
+    metrics.retries =
+        metric_counter("workqueue_retries_total", "Keys put off to be tried again", labels);
+    metrics.waiting = metric_histogram("workqueue_queue_duration_seconds",
+                                       "How long a due key waits before work on it starts", labels,
+                                       buckets, COUNT_OF(buckets));
+    metrics.working =
+        metric_histogram("workqueue_work_duration_seconds", "How long the work on a key takes",
+                         labels, buckets, COUNT_OF(buckets));
 }
 
 static double seconds(int64_t ns)
@@ -323,7 +329,8 @@ static char *take_first(struct workqueue *q)
     q->in_work++;
     metric_set(metrics.depth, (double)q->line_len, q->name, q->name);
     metric_observe(metrics.waiting, seconds(item->started_ns - item->added_ns), q->name, q->name);
-    /* This worker leaves the wait: another one must look after what is in line and after the next due time. */
+    /* This worker leaves the wait: another one must look after what is in line and after the next
+     * due time. */
     if (q->first || q->heap_len > 0)
         pthread_cond_signal(&q->changed);
     return mem_strdup(item->key);
@@ -339,7 +346,8 @@ char *workqueue_get(struct workqueue *q)
         char *key = take_first(q);
         if (key)
             return key;
-        /* A virtual clock does not move by itself: then only a change of the queue or a poke ends the wait. */
+        /* A virtual clock does not move by itself: then only a change of the queue or a poke ends
+         * the wait. */
         bool timed = q->heap_len > 0 && q->clock == clock_system();
         cond_wait_until(&q->changed, &q->lock, timed ? q->heap[0]->due_ns : INT64_MAX);
     }
@@ -359,7 +367,8 @@ void workqueue_done(struct workqueue *q, char *key)
     free(key);
     if (!item || !item->in_work)
         return;
-    metric_observe(metrics.working, seconds(clock_mono(q->clock) - item->started_ns), q->name, q->name);
+    metric_observe(metrics.working, seconds(clock_mono(q->clock) - item->started_ns), q->name,
+                   q->name);
     item->in_work = false;
     q->in_work--;
     if (item->dirty) {

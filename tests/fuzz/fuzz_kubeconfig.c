@@ -6,8 +6,9 @@
 static bool names_a_file(const uint8_t *data, size_t size)
 {
     /* A file of this machine, a device even: nothing to be read here. */
-    return memmem(data, size, "certificate-authority:", 22) || memmem(data, size, "client-certificate:", 19) ||
-           memmem(data, size, "client-key:", 11) || memmem(data, size, "\\", 1);
+    return memmem(data, size, "certificate-authority:", 22) ||
+           memmem(data, size, "client-certificate:", 19) || memmem(data, size, "client-key:", 11) ||
+           memmem(data, size, "\\", 1);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -17,8 +18,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct kube_credential credential;
     int64_t expires;
     CLEANUP(error_cleanup) struct error *plugin_err = NULL, *err = NULL;
-    int r = kube_exec_parse(a, text, size, "client.authentication.k8s.io/v1", &credential, &expires, &plugin_err);
-    must(r < 0 ? *error_message(plugin_err) : credential.authorization || (credential.cert_pem && credential.key_pem));
+    int r = kube_exec_parse(a, text, size, "client.authentication.k8s.io/v1", &credential, &expires,
+                            &plugin_err);
+    must(r < 0 ? *error_message(plugin_err)
+               : credential.authorization || (credential.cert_pem && credential.key_pem));
 
     if (names_a_file(data, size))
         return 0;

@@ -1,10 +1,12 @@
-/* A selector that parses is written and read again the same; it matches labels and cached objects alike; names are judged. */
+/* A selector that parses is written and read again the same; it matches labels and cached objects
+ * alike; names are judged. */
 #include "fuzz.h"
-#include "json/build.h"
 #include "kube/object.h"
 #include "kube/selector.h"
+#include "json/build.h"
 
-static void round_trip(struct arena *a, const char *text, int (*parse)(const char *, struct selector **, struct error **))
+static void round_trip(struct arena *a, const char *text,
+                       int (*parse)(const char *, struct selector **, struct error **))
 {
     CLEANUP(selector_cleanup) struct selector *s = NULL, *again = NULL;
     CLEANUP(error_cleanup) struct error *err = NULL;
@@ -12,14 +14,17 @@ static void round_trip(struct arena *a, const char *text, int (*parse)(const cha
         must(*error_message(err));
         return;
     }
-    /* Fields keep the order of the terms as they were written, so their text settles in the second round. */
+    /* Fields keep the order of the terms as they were written, so their text settles in the second
+     * round. */
     const char *written = selector_text(a, s);
     must(parse(written, &again, NULL) == 0);
     must(parse == selector_parse_fields || strcmp(selector_text(a, again), written) == 0);
     must(strlen(selector_text(a, again)) == strlen(written));
     must(selector_count(again) == selector_count(s));
 
-    struct json *obj = OBJ("metadata", OBJ("name", STR("x"), "labels", OBJ("a", STR("b"), "n", STR("5"))), "b", BOOL(true));
+    struct json *obj =
+        OBJ("metadata", OBJ("name", STR("x"), "labels", OBJ("a", STR("b"), "n", STR("5"))), "b",
+            BOOL(true));
     CLEANUP(kube_object_cleanup) struct kube_object *o = kube_object_new(obj);
     const struct json *labels = json_find(obj, "metadata", "labels");
     must(selector_matches_labels(s, labels) == selector_matches_labels(again, labels));
@@ -47,7 +52,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     struct json *object = NULL;
     CLEANUP(selector_cleanup) struct selector *s = NULL;
-    if (json_parse(a, text, strlen(text), &object, NULL) == 0 && selector_from_object(object, &s, NULL) == 0)
+    if (json_parse(a, text, strlen(text), &object, NULL) == 0 &&
+        selector_from_object(object, &s, NULL) == 0)
         selector_text(a, s);
     return 0;
 }

@@ -1,4 +1,5 @@
-/* A watch stream gives the same events and ends the same way however its bytes are cut. The first byte chooses the status. */
+/* A watch stream gives the same events and ends the same way however its bytes are cut. The first
+ * byte chooses the status. */
 #include "fuzz.h"
 #include "kube/meta.h"
 #include "kube/watch.h"
@@ -6,19 +7,19 @@
 static struct kube_stream_handler handler;
 static struct kube_stream stream;
 
-static int open_stream(struct kube_transport *t, const struct kube_request *request, const struct kube_stream_handler *h,
-                       struct kube_stream **ret, struct error **err)
+static int open_stream(struct kube_transport *t, const struct kube_request *request,
+                       const struct kube_stream_handler *h, struct kube_stream **ret,
+                       struct error **err)
 {
     handler = *h;
     *ret = &stream;
     return 0;
 }
 
-static void close_stream(struct kube_stream *s)
-{
-}
+static void close_stream(struct kube_stream *s) {}
 
-static const struct kube_transport_ops ops = { .stream = open_stream, .stream_close = close_stream };
+static const struct kube_transport_ops ops = { .stream = open_stream,
+                                               .stream_close = close_stream };
 
 static void on_event(void *ctx, enum watch_event_type type, struct arena *a, struct json *obj)
 {
@@ -37,11 +38,13 @@ static void play(const uint8_t *data, size_t size, size_t piece, int status, str
     stream.ops = &ops;
     struct kube_client *c = kube_client_new(&t, NULL);
     struct watch *w = NULL;
-    must(watch_open(c, &KUBE_PODS, &(struct watch_options){ .max_line = 4096 }, &(struct watch_handler){ on_event, on_end, out }, &w, NULL) == 0);
+    must(watch_open(c, &KUBE_PODS, &(struct watch_options){ .max_line = 4096 },
+                    &(struct watch_handler){ on_event, on_end, out }, &w, NULL) == 0);
     handler.on_status(handler.ctx, status);
     bool more = true;
     for (size_t at = 0; at < size && more; at += piece)
-        more = handler.on_data(handler.ctx, (const char *)data + at, size - at < piece ? size - at : piece);
+        more = handler.on_data(handler.ctx, (const char *)data + at,
+                               size - at < piece ? size - at : piece);
     struct error *err = NULL;
     if (!more)
         error_set(&err, ERROR_CANCELLED, "cancelled");

@@ -1,10 +1,13 @@
-/* The Kubernetes library against an API server: any, but the answers that are compared are those of a real one.
+/* The Kubernetes library against an API server: any, but the answers that are compared are those of
+ * a real one.
  *
  *     kube_live_test KUBECONFIG            the tests, as TAP
- *     kube_live_test KUBECONFIG follow NS  an informer of the ConfigMaps of a namespace: prints "synced", then "+name",
- *                                          "~name", "-name" as they come, until stdin ends; then "stopped in N ms"
- *     kube_live_test KUBECONFIG get PATH   one GET; prints the body or the error
- *     kube_live_test KUBECONFIG lead NS ID a candidate for a Lease: prints "leads", "lost", until stdin ends */
+ *     kube_live_test KUBECONFIG follow NS  an informer of the ConfigMaps of a namespace: prints
+ * "synced", then "+name",
+ *                                          "~name", "-name" as they come, until stdin ends; then
+ * "stopped in N ms" kube_live_test KUBECONFIG get PATH   one GET; prints the body or the error
+ *     kube_live_test KUBECONFIG lead NS ID a candidate for a Lease: prints "leads", "lost", until
+ * stdin ends */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +18,6 @@
 #include "base/rand.h"
 #include "base/str.h"
 #include "base/thread.h"
-#include "json/build.h"
 #include "kube/config.h"
 #include "kube/events.h"
 #include "kube/informer.h"
@@ -25,26 +27,31 @@
 #include "kube/selector.h"
 #include "kube/watch.h"
 #include "vectors.h"
+#include "json/build.h"
 
 static struct kube_transport *transport;
 static struct kube_client *client;
 static char ns[32];
-static const struct kube_resource RESOURCE_QUOTAS = { "", "v1", "resourcequotas", "ResourceQuota", true };
+static const struct kube_resource RESOURCE_QUOTAS = { "", "v1", "resourcequotas", "ResourceQuota",
+                                                      true };
 
 static void connect_or_die(const char *path)
 {
     struct kube_config *config = NULL;
     struct error *err = NULL;
-    if (kube_config_load(path, NULL, &config, &err) < 0 || kube_http_transport_new(config, "kube_live_test/1", &transport, &err) < 0) {
+    if (kube_config_load(path, NULL, &config, &err) < 0 ||
+        kube_http_transport_new(config, "kube_live_test/1", &transport, &err) < 0) {
         fprintf(stderr, "%s\n", error_message(err));
         exit(2);
     }
     client = kube_client_new(transport, NULL);
 }
 
-static struct json *config_map(struct arena *a, const char *name, struct json *labels, const char *value)
+static struct json *config_map(struct arena *a, const char *name, struct json *labels,
+                               const char *value)
 {
-    return OBJ("metadata", OBJ("name", STR(name), "namespace", STR(ns), "labels", labels), "data", OBJ("k", STR(value)));
+    return OBJ("metadata", OBJ("name", STR(name), "namespace", STR(ns), "labels", labels), "data",
+               OBJ("k", STR(value)));
 }
 
 static void must(int r, struct error **err)
@@ -57,7 +64,10 @@ static void create(const char *name, const char *label, const char *value)
 {
     AUTO_ARENA a = arena_new();
     struct error *err = NULL;
-    must(kube_create(client, &KUBE_CONFIGMAPS, ns, config_map(a, name, label ? OBJ("l", STR(label)) : NULL, value), a, NULL, &err), &err);
+    must(kube_create(client, &KUBE_CONFIGMAPS, ns,
+                     config_map(a, name, label ? OBJ("l", STR(label)) : NULL, value), a, NULL,
+                     &err),
+         &err);
 }
 
 static int set_up(void **state)
@@ -67,7 +77,9 @@ static int set_up(void **state)
     rand_suffix(suffix, 8);
     snprintf(ns, sizeof(ns), "live-%s", suffix);
     struct error *err = NULL;
-    must(kube_create(client, &KUBE_NAMESPACES, NULL, OBJ("metadata", OBJ("name", STR(ns))), a, NULL, &err), &err);
+    must(kube_create(client, &KUBE_NAMESPACES, NULL, OBJ("metadata", OBJ("name", STR(ns))), a, NULL,
+                     &err),
+         &err);
     return 0;
 }
 
@@ -83,48 +95,63 @@ static void objects_live_and_die(void **state)
     AUTO_ARENA a = arena_new();
     struct error *err = NULL;
     struct json *made = NULL, *got = NULL;
-    must(kube_create(client, &KUBE_CONFIGMAPS, ns, config_map(a, "x", NULL, "1"), a, &made, &err), &err);
+    must(kube_create(client, &KUBE_CONFIGMAPS, ns, config_map(a, "x", NULL, "1"), a, &made, &err),
+         &err);
     assert_true(*meta_uid(made) && *meta_resource_version(made));
-    assert_error(kube_create(client, &KUBE_CONFIGMAPS, ns, config_map(a, "x", NULL, "1"), a, NULL, &err), err, ERROR_ALREADY_EXISTS,
-                 "configmaps \"x\" already exists");
+    assert_error(kube_create(client, &KUBE_CONFIGMAPS, ns, config_map(a, "x", NULL, "1"), a, NULL,
+                             &err),
+                 err, ERROR_ALREADY_EXISTS, "configmaps \"x\" already exists");
 
     json_set_str(a, json_get(made, "data"), "k", "2");
     must(kube_update(client, &KUBE_CONFIGMAPS, json_clone(a, made), NULL, a, &got, &err), &err);
     assert_string_equal(json_find_str(got, "data", "k"), "2");
     json_set_str(a, json_get(made, "data"), "k", "3");
-    assert_int_equal(kube_update(client, &KUBE_CONFIGMAPS, made, NULL, a, &got, &err), -ERROR_CONFLICT);
+    assert_int_equal(kube_update(client, &KUBE_CONFIGMAPS, made, NULL, a, &got, &err),
+                     -ERROR_CONFLICT);
     assert_string_equal(error_reason(err), "Conflict");
     error_free(err);
     err = NULL;
 
-    must(kube_patch(client, &KUBE_CONFIGMAPS, ns, "x", NULL, KUBE_PATCH_MERGE, OBJ("data", OBJ("m", STR("1"))), a, &got, &err), &err);
-    must(kube_patch(client, &KUBE_CONFIGMAPS, ns, "x", NULL, KUBE_PATCH_STRATEGIC, OBJ("data", OBJ("s", STR("1"))), a, &got, &err), &err);
+    must(kube_patch(client, &KUBE_CONFIGMAPS, ns, "x", NULL, KUBE_PATCH_MERGE,
+                    OBJ("data", OBJ("m", STR("1"))), a, &got, &err),
+         &err);
+    must(kube_patch(client, &KUBE_CONFIGMAPS, ns, "x", NULL, KUBE_PATCH_STRATEGIC,
+                    OBJ("data", OBJ("s", STR("1"))), a, &got, &err),
+         &err);
     must(kube_patch(client, &KUBE_CONFIGMAPS, ns, "x", NULL, KUBE_PATCH_JSON,
-                    ARR(OBJ("op", STR("add"), "path", STR("/data/j"), "value", STR("1"))), a, &got, &err), &err);
+                    ARR(OBJ("op", STR("add"), "path", STR("/data/j"), "value", STR("1"))), a, &got,
+                    &err),
+         &err);
     assert_int_equal(json_size(json_get(got, "data")), 4);
     must(kube_get(client, &KUBE_CONFIGMAPS, ns, "x", a, &got, &err), &err);
     assert_int_equal(json_size(json_get(got, "data")), 4);
 
     struct kube_delete_options options = KUBE_DELETE_OPTIONS_INIT;
     options.uid = "somebody-else";
-    assert_int_equal(kube_delete(client, &KUBE_CONFIGMAPS, ns, "x", &options, &err), -ERROR_CONFLICT);
+    assert_int_equal(kube_delete(client, &KUBE_CONFIGMAPS, ns, "x", &options, &err),
+                     -ERROR_CONFLICT);
     error_free(err);
     err = NULL;
     options.uid = meta_uid(got);
     options.propagation = KUBE_BACKGROUND;
     must(kube_delete(client, &KUBE_CONFIGMAPS, ns, "x", &options, &err), &err);
-    assert_error(kube_get(client, &KUBE_CONFIGMAPS, ns, "x", a, &got, &err), err, ERROR_NOT_FOUND, "configmaps \"x\" not found");
+    assert_error(kube_get(client, &KUBE_CONFIGMAPS, ns, "x", a, &got, &err), err, ERROR_NOT_FOUND,
+                 "configmaps \"x\" not found");
 }
 
 static void refusals_are_explained(void **state)
 {
     AUTO_ARENA a = arena_new();
     struct error *err = NULL;
-    assert_error(kube_create(client, &KUBE_CONFIGMAPS, ns, config_map(a, "A", NULL, "1"), a, NULL, &err), err, ERROR_INVALID, "metadata.name");
-    assert_error(kube_create(client, &KUBE_CONFIGMAPS, "nowhere", OBJ("metadata", OBJ("name", STR("x"))), a, NULL, &err), err,
-                 ERROR_NOT_FOUND, "namespaces \"nowhere\" not found");
+    assert_error(kube_create(client, &KUBE_CONFIGMAPS, ns, config_map(a, "A", NULL, "1"), a, NULL,
+                             &err),
+                 err, ERROR_INVALID, "metadata.name");
+    assert_error(kube_create(client, &KUBE_CONFIGMAPS, "nowhere",
+                             OBJ("metadata", OBJ("name", STR("x"))), a, NULL, &err),
+                 err, ERROR_NOT_FOUND, "namespaces \"nowhere\" not found");
     AUTO_BUF raw = { 0 };
-    assert_error(kube_get_raw(client, "/nowhere", &raw, &err), err, ERROR_NOT_FOUND, "404 page not found");
+    assert_error(kube_get_raw(client, "/nowhere", &raw, &err), err, ERROR_NOT_FOUND,
+                 "404 page not found");
     must(kube_get_raw(client, "/version", &raw, &err), &err);
     assert_non_null(strstr(buf_str(&raw), "gitVersion"));
 }
@@ -148,7 +175,10 @@ static void lists_are_paged_and_selected(void **state)
         { "l,l!=odd", NULL, 13 },
     };
     for (size_t i = 0; i < COUNT_OF(table); i++) {
-        struct kube_list_options options = { .ns = ns, .label_selector = table[i].labels, .field_selector = table[i].fields, .limit = 7 };
+        struct kube_list_options options = { .ns = ns,
+                                             .label_selector = table[i].labels,
+                                             .field_selector = table[i].fields,
+                                             .limit = 7 };
         struct json *list = NULL;
         must(kube_list(client, &KUBE_CONFIGMAPS, &options, a, &list, &err), &err);
         size_t count = 0;
@@ -166,8 +196,10 @@ static int list_with(const char *labels, const char *fields, struct error **err)
 {
     AUTO_ARENA a = arena_new();
     struct json *list = NULL;
-    return kube_list(client, &KUBE_CONFIGMAPS, &(struct kube_list_options){ .ns = ns, .label_selector = labels, .field_selector = fields }, a,
-                     &list, err);
+    return kube_list(client, &KUBE_CONFIGMAPS,
+                     &(struct kube_list_options){
+                         .ns = ns, .label_selector = labels, .field_selector = fields },
+                     a, &list, err);
 }
 
 static void selectors_are_refused_in_the_same_words(void **state)
@@ -182,12 +214,14 @@ static void selectors_are_refused_in_the_same_words(void **state)
         const char *text = vector_string(a, fields[1]);
         CLEANUP(selector_cleanup) struct selector *s = NULL;
         CLEANUP(error_cleanup) struct error *ours = NULL, *theirs = NULL;
-        int r = labels ? selector_parse_labels(text, &s, &ours) : selector_parse_fields(text, &s, &ours);
+        int r = labels ? selector_parse_labels(text, &s, &ours)
+                       : selector_parse_fields(text, &s, &ours);
         int server = list_with(labels ? text : NULL, labels ? NULL : text, &theirs);
         if (!labels && r == 0)
             continue; /* the server goes on to look whether it knows the fields */
         if (r != server || (r < 0 && !strstr(error_message(theirs), error_message(ours))))
-            fail_msg("%s:\n  ours   %d %s\n  theirs %d %s", text, r, error_message(ours), server, error_message(theirs));
+            fail_msg("%s:\n  ours   %d %s\n  theirs %d %s", text, r, error_message(ours), server,
+                     error_message(theirs));
         compared++;
     }
     assert_true(compared > 100);
@@ -206,7 +240,8 @@ static bool has_all_parts(const char *theirs, const char *ours)
 
 static void names_are_refused_in_the_same_words(void **state)
 {
-    static const char *const names[] = { "A", "-", "a_b", "a..b", ".a", "a/b", "é", "a-", "valid.name" };
+    static const char *const names[] = { "A",   "-", "a_b", "a..b",      ".a",
+                                         "a/b", "é", "a-",  "valid.name" };
     static const char *const keys[] = { "-", "a/b/c", "/x", "x/", "UPPER.com/x", "a b", "fine" };
     static const char *const values[] = { "-", "a b", "é", "fine" };
     AUTO_ARENA a = arena_new();
@@ -227,39 +262,46 @@ static void names_are_refused_in_the_same_words(void **state)
             json_set_str(a, labels, "k", text);
             r = kube_validate_label_value(text, &ours);
         }
-        int server = kube_create(client, &KUBE_CONFIGMAPS, ns, config_map(a, name, labels, "1"), a, NULL, &theirs);
+        int server = kube_create(client, &KUBE_CONFIGMAPS, ns, config_map(a, name, labels, "1"), a,
+                                 NULL, &theirs);
         if (r == 0) {
             must(server, &theirs);
             kube_delete(client, &KUBE_CONFIGMAPS, ns, name, NULL, NULL);
-        } else if (server != -ERROR_INVALID || !has_all_parts(error_message(theirs), error_message(ours))) {
-            fail_msg("%s:\n  ours   %s\n  theirs %s", text, error_message(ours), error_message(theirs));
+        } else if (server != -ERROR_INVALID ||
+                   !has_all_parts(error_message(theirs), error_message(ours))) {
+            fail_msg("%s:\n  ours   %s\n  theirs %s", text, error_message(ours),
+                     error_message(theirs));
         }
     }
     /* Services have names of their own. */
     CLEANUP(error_cleanup) struct error *ours = NULL, *theirs = NULL;
-    struct json *service = OBJ("metadata", OBJ("name", STR("1a")), "spec", OBJ("ports", ARR(OBJ("port", INT(80)))));
-    assert_int_equal(kube_create(client, &KUBE_SERVICES, ns, service, a, NULL, &theirs), -ERROR_INVALID);
+    struct json *service =
+        OBJ("metadata", OBJ("name", STR("1a")), "spec", OBJ("ports", ARR(OBJ("port", INT(80)))));
+    assert_int_equal(kube_create(client, &KUBE_SERVICES, ns, service, a, NULL, &theirs),
+                     -ERROR_INVALID);
     kube_validate_dns1035_label("1a", &ours);
     if (!strstr(error_message(theirs), error_message(ours)))
         fail_msg("ours %s\ntheirs %s", error_message(ours), error_message(theirs));
 }
 
-/* A Deployment of no pods, with the quantity where the server does not round it (resource lists it rounds to thousandths). */
+/* A Deployment of no pods, with the quantity where the server does not round it (resource lists it
+ * rounds to thousandths). */
 static struct json *with_quantity(struct arena *a, int n, const char *text)
 {
     struct json *labels = OBJ("a", STR("b"));
     struct json *volume = OBJ("name", STR("v"), "emptyDir", OBJ("sizeLimit", STR(text)));
     struct json *container = OBJ("name", STR("c"), "image", STR("i"));
-    return OBJ("metadata", OBJ("name", STRF("q%d", n)),
-               "spec", OBJ("replicas", INT(0), "selector", OBJ("matchLabels", labels),
-                           "template", OBJ("metadata", OBJ("labels", json_clone(a, labels)),
-                                           "spec", OBJ("containers", ARR(container), "volumes", ARR(volume)))));
+    return OBJ("metadata", OBJ("name", STRF("q%d", n)), "spec",
+               OBJ("replicas", INT(0), "selector", OBJ("matchLabels", labels), "template",
+                   OBJ("metadata", OBJ("labels", json_clone(a, labels)), "spec",
+                       OBJ("containers", ARR(container), "volumes", ARR(volume)))));
 }
 
 typedef int canonical_fn(struct arena *a, const char *text, char **ret, struct error **err);
 
 /* Sends an object with the text in it and compares what `find` finds in the answer. */
-static int compare_quantity(struct arena *a, const char *text, canonical_fn *canonical, const struct kube_resource *r, struct json *obj,
+static int compare_quantity(struct arena *a, const char *text, canonical_fn *canonical,
+                            const struct kube_resource *r, struct json *obj,
                             const char *(*find)(const struct json *made))
 {
     char *wanted = NULL;
@@ -274,14 +316,16 @@ static int compare_quantity(struct arena *a, const char *text, canonical_fn *can
         if (!STREQ(find(made), wanted))
             fail_msg("%s: ours %s, theirs %s", text, wanted, find(made));
     } else if (there != -ERROR_INVALID || !strstr(error_message(theirs), error_message(ours))) {
-        fail_msg("%s:\n  ours   %s\n  theirs %d %s", text, error_message(ours), there, error_message(theirs));
+        fail_msg("%s:\n  ours   %s\n  theirs %d %s", text, error_message(ours), there,
+                 error_message(theirs));
     }
     return 1;
 }
 
 static const char *size_limit(const struct json *deployment)
 {
-    return json_find_str(json_at(json_find(deployment, "spec", "template", "spec", "volumes"), 0), "emptyDir", "sizeLimit");
+    return json_find_str(json_at(json_find(deployment, "spec", "template", "spec", "volumes"), 0),
+                         "emptyDir", "sizeLimit");
 }
 
 static const char *hard_cpu(const struct json *quota)
@@ -298,9 +342,12 @@ static void quantities_are_read_the_same(void **state)
         if (!**line || STREQ(fields[0], "?"))
             continue;
         const char *text = vector_string(a, fields[0]);
-        compared += compare_quantity(a, text, quantity_canonical, &KUBE_DEPLOYMENTS, with_quantity(a, n, text), size_limit);
-        struct json *quota = OBJ("metadata", OBJ("name", STRF("q%d", n++)), "spec", OBJ("hard", OBJ("requests.cpu", STR(text))));
-        compared += compare_quantity(a, text, quantity_canonical_milli, &RESOURCE_QUOTAS, quota, hard_cpu);
+        compared += compare_quantity(a, text, quantity_canonical, &KUBE_DEPLOYMENTS,
+                                     with_quantity(a, n, text), size_limit);
+        struct json *quota = OBJ("metadata", OBJ("name", STRF("q%d", n++)), "spec",
+                                 OBJ("hard", OBJ("requests.cpu", STR(text))));
+        compared +=
+            compare_quantity(a, text, quantity_canonical_milli, &RESOURCE_QUOTAS, quota, hard_cpu);
     }
     assert_true(compared > 200);
 }
@@ -340,8 +387,9 @@ static void relabel(const char *name, const char *label)
 {
     AUTO_ARENA a = arena_new();
     struct error *err = NULL;
-    must(kube_patch(client, &KUBE_CONFIGMAPS, ns, name, NULL, KUBE_PATCH_MERGE, OBJ("metadata", OBJ("labels", OBJ("l", STR(label)))), a,
-                    NULL, &err), &err);
+    must(kube_patch(client, &KUBE_CONFIGMAPS, ns, name, NULL, KUBE_PATCH_MERGE,
+                    OBJ("metadata", OBJ("labels", OBJ("l", STR(label)))), a, NULL, &err),
+         &err);
 }
 
 static void an_informer_follows(void **state)
@@ -350,8 +398,11 @@ static void an_informer_follows(void **state)
     struct seen some = { .lock = PTHREAD_MUTEX_INITIALIZER, .text = BUF_INIT(64 * KIB) };
     create("a", "x", "1");
     create("b", "y", "1");
-    struct informer *i = informer_new(client, &KUBE_CONFIGMAPS, &(struct informer_options){ .ns = ns });
-    struct informer *j = informer_new(client, &KUBE_CONFIGMAPS, &(struct informer_options){ .ns = ns, .label_selector = "l=x" });
+    struct informer *i =
+        informer_new(client, &KUBE_CONFIGMAPS, &(struct informer_options){ .ns = ns });
+    struct informer *j =
+        informer_new(client, &KUBE_CONFIGMAPS,
+                     &(struct informer_options){ .ns = ns, .label_selector = "l=x" });
     informer_add_handler(i, on_change, &all);
     informer_add_handler(j, on_change, &some);
     struct error *err = NULL;
@@ -386,7 +437,10 @@ static void many_objects_come_in_pages(void **state)
     struct error *err = NULL;
     for (int i = 0; i < 1100; i++)
         create(arena_printf(a, "m%04d", i), NULL, "1");
-    struct informer *i = informer_new(client, &KUBE_CONFIGMAPS, &(struct informer_options){ .ns = ns, .field_selector = "metadata.name!=kube-root-ca.crt" });
+    struct informer *i =
+        informer_new(client, &KUBE_CONFIGMAPS,
+                     &(struct informer_options){
+                         .ns = ns, .field_selector = "metadata.name!=kube-root-ca.crt" });
     must(informer_start(i, &err), &err);
     must(informer_wait_synced(i, 10000, &err), &err);
     assert_int_equal(informer_count(i), 1100);
@@ -415,8 +469,11 @@ static int watch_from(const char *version, int64_t timeout_s)
     struct watch *w = NULL;
     struct error *err = NULL;
     atomic_store(&watch_code, -1);
-    must(watch_open(client, &KUBE_CONFIGMAPS, &(struct watch_options){ .ns = ns, .resource_version = version, .timeout_s = timeout_s },
-                    &(struct watch_handler){ ignore_event, keep_code, NULL }, &w, &err), &err);
+    must(watch_open(client, &KUBE_CONFIGMAPS,
+                    &(struct watch_options){
+                        .ns = ns, .resource_version = version, .timeout_s = timeout_s },
+                    &(struct watch_handler){ ignore_event, keep_code, NULL }, &w, &err),
+         &err);
     for (int i = 0; i < 5000 && atomic_load(&watch_code) < 0; i++)
         usleep(1000);
     watch_close(w);
@@ -438,7 +495,12 @@ static void a_lease_changes_hands(void **state)
     AUTO_ARENA a = arena_new();
     struct error *err = NULL;
     struct leader *one = NULL, *two = NULL;
-    struct leader_options options = { .ns = ns, .name = "lease", .identity = "one", .lease_ms = 3000, .renew_deadline_ms = 2000, .retry_ms = 100 };
+    struct leader_options options = { .ns = ns,
+                                      .name = "lease",
+                                      .identity = "one",
+                                      .lease_ms = 3000,
+                                      .renew_deadline_ms = 2000,
+                                      .retry_ms = 100 };
     must(leader_start(client, &options, &one, &err), &err);
     for (int i = 0; i < 3000 && !leader_is(one); i++)
         usleep(1000);
@@ -476,7 +538,11 @@ static void events_are_counted(void **state)
         event_record(r, about, "Warning", "Many", "number %d", i);
     event_recorder_free(r);
     struct json *list = NULL;
-    must(kube_list(client, &KUBE_EVENTS, &(struct kube_list_options){ .ns = ns, .field_selector = "involvedObject.name=about" }, a, &list, &err), &err);
+    must(kube_list(client, &KUBE_EVENTS,
+                   &(struct kube_list_options){ .ns = ns,
+                                                .field_selector = "involvedObject.name=about" },
+                   a, &list, &err),
+         &err);
     int same = 0, single = 0, combined = 0;
     JSON_FOREACH(it, json_get(list, "items")) {
         const char *message = json_find_str(it.value, "message");
@@ -513,7 +579,8 @@ static void wait_for_end_of_input(void)
 static int follow(const char *where)
 {
     struct error *err = NULL;
-    struct informer *i = informer_new(client, &KUBE_CONFIGMAPS, &(struct informer_options){ .ns = where });
+    struct informer *i =
+        informer_new(client, &KUBE_CONFIGMAPS, &(struct informer_options){ .ns = where });
     informer_add_handler(i, print_change, NULL);
     if (informer_start(i, &err) < 0 || informer_wait_synced(i, 10000, &err) < 0) {
         printf("%s\n", error_message(err));
@@ -547,20 +614,26 @@ static void print_word(void *ctx)
 
 static void on_leads(void *ctx)
 {
-    print_word((void *)(uintptr_t)"leads");
+    print_word((void *)(uintptr_t) "leads");
 }
 
 static void on_lost(void *ctx)
 {
-    print_word((void *)(uintptr_t)"lost");
+    print_word((void *)(uintptr_t) "lost");
 }
 
 static int lead(const char *where, const char *identity)
 {
     struct error *err = NULL;
     struct leader *l = NULL;
-    struct leader_options options = { .ns = where, .name = "lead", .identity = identity, .lease_ms = 3000, .renew_deadline_ms = 2000,
-                                      .retry_ms = 200, .on_started = on_leads, .on_stopped = on_lost };
+    struct leader_options options = { .ns = where,
+                                      .name = "lead",
+                                      .identity = identity,
+                                      .lease_ms = 3000,
+                                      .renew_deadline_ms = 2000,
+                                      .retry_ms = 200,
+                                      .on_started = on_leads,
+                                      .on_stopped = on_lost };
     if (leader_start(client, &options, &l, &err) < 0) {
         printf("%s\n", error_message(err));
         return 1;

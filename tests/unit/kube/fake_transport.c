@@ -10,7 +10,7 @@
 #include "kube/cancel.h"
 
 struct fake_stream {
-    struct kube_stream stream;  /* first */
+    struct kube_stream stream; /* first */
     struct kube_stream_handler handler;
     const struct fake_step *step;
     pthread_t thread;
@@ -35,18 +35,19 @@ int fake_hang(const struct kube_request *request, struct error **err)
 
 bool fake_wait(atomic_int *counter, int n)
 {
-    for (int i = 0; i < 2000 && atomic_load(counter) < n; i++)
+    for (int i = 0; i < 10000 && atomic_load(counter) < n; i++)
         usleep(1000);
     return atomic_load(counter) >= n;
 }
 
-static int fake_call(struct kube_transport *t, const struct kube_request *request, struct kube_response *ret,
-                     struct error **err)
+static int fake_call(struct kube_transport *t, const struct kube_request *request,
+                     struct kube_response *ret, struct error **err)
 {
     struct fake_transport *f = (struct fake_transport *)t;
     LOCK(f->lock);
-    snprintf(f->last_call, sizeof(f->last_call), "%s %s%s%.*s", request->method, request->path, request->body_len ? " " : "",
-             (int)request->body_len, request->body ? request->body : "");
+    snprintf(f->last_call, sizeof(f->last_call), "%s %s%s%.*s", request->method, request->path,
+             request->body_len ? " " : "", (int)request->body_len,
+             request->body ? request->body : "");
     atomic_fetch_add(&f->calls, 1);
     return f->answer ? f->answer(f, request, ret, err) : fake_reply(ret, 404, "");
 }
@@ -120,8 +121,9 @@ static void *play(void *arg)
     }
 }
 
-static int fake_stream(struct kube_transport *t, const struct kube_request *request, const struct kube_stream_handler *handler,
-                       struct kube_stream **ret, struct error **err)
+static int fake_stream(struct kube_transport *t, const struct kube_request *request,
+                       const struct kube_stream_handler *handler, struct kube_stream **ret,
+                       struct error **err)
 {
     struct fake_transport *f = (struct fake_transport *)t;
     LOCK(f->lock);
@@ -159,11 +161,10 @@ static void fake_stream_close(struct kube_stream *stream)
     free(s);
 }
 
-static void fake_free(struct kube_transport *t)
-{
-}
+static void fake_free(struct kube_transport *t) {}
 
-static const struct kube_transport_ops fake_ops = { fake_call, fake_stream, fake_stream_close, fake_free };
+static const struct kube_transport_ops fake_ops = { fake_call, fake_stream, fake_stream_close,
+                                                    fake_free };
 
 void fake_init(struct fake_transport *f)
 {

@@ -12,37 +12,43 @@
 #include "http/client.h"
 #include "kube/leader.h"
 #include "metrics/metrics.h"
+#include "timing.h"
 #include "unit.h"
 
-#define OBJECT(name, owner)                                                                                              \
-    "{\"metadata\":{\"namespace\":\"ns\",\"name\":\"" name "\",\"uid\":\"" name "\",\"resourceVersion\":\"1\",\"ownerReferences\":" \
+#define OBJECT(name, owner)                                                                        \
+    "{\"metadata\":{\"namespace\":\"ns\",\"name\":\"" name "\",\"uid\":\"" name                    \
+    "\",\"resourceVersion\":\"1\",\"ownerReferences\":"                                            \
     "[{\"controller\":true,\"kind\":\"Workspace\",\"name\":\"" owner "\",\"uid\":\"u\"}]}}"
 
 struct fixture {
     struct fake_transport f;
     struct kube_client *c;
     struct clock_virtual clock;
-    struct buf seen;             /* keys that were reconciled */
+    struct buf seen; /* keys that were reconciled */
     pthread_mutex_t lock;
     atomic_int count;
-    int fails;                   /* so many times */
+    int fails; /* so many times */
     int64_t retry_after_ms;
     int64_t requeue_ms;
     bool hang_list;
     bool hang_get;
 };
 
-static int answer(struct fake_transport *f, const struct kube_request *request, struct kube_response *ret, struct error **err)
+static int answer(struct fake_transport *f, const struct kube_request *request,
+                  struct kube_response *ret, struct error **err)
 {
     struct fixture *x = f->ctx;
     if (strstr(request->path, "pods/")) /* what a reconcile asks for */
         return x->hang_get ? fake_hang(request, err) : fake_reply(ret, 200, "{}");
     if (x->hang_list)
         return fake_hang(request, err);
-    return fake_reply(ret, 200, "{\"metadata\":{\"resourceVersion\":\"5\"},\"items\":[" OBJECT("a", "o1") "," OBJECT("b", "o2") "]}");
+    return fake_reply(ret, 200,
+                      "{\"metadata\":{\"resourceVersion\":\"5\"},\"items\":[" OBJECT(
+                          "a", "o1") "," OBJECT("b", "o2") "]}");
 }
 
-static int reconcile(void *ctx, const char *key, struct arena *a, struct reconcile_result *ret, struct error **err)
+static int reconcile(void *ctx, const char *key, struct arena *a, struct reconcile_result *ret,
+                     struct error **err)
 {
     struct fixture *x = ctx;
     {
@@ -95,7 +101,8 @@ static int tear_down(void **state)
 
 static struct controller *new_controller(struct fixture *x, struct clock *clock)
 {
-    return controller_new(&(struct controller_options){ .name = "test", .workers = 2, .reconcile = reconcile, .ctx = x, .clock = clock });
+    return controller_new(&(struct controller_options){
+        .name = "test", .workers = 2, .reconcile = reconcile, .ctx = x, .clock = clock });
 }
 
 static void expect_seen(struct fixture *x, const char *wanted)
@@ -151,7 +158,8 @@ static void a_key_asks_to_come_back(void **state)
     controller_free(c);
 }
 
-static void map_twice(void *ctx, struct workqueue *q, struct kube_object *old, struct kube_object *new)
+static void map_twice(void *ctx, struct workqueue *q, struct kube_object *old,
+                      struct kube_object *new)
 {
     const char *name = (new ? new : old)->name;
     workqueue_add(q, name);
@@ -203,14 +211,15 @@ static void stop_quickly(struct manager *m)
 {
     int64_t start = clock_mono(clock_system());
     manager_stop(m);
-    assert_true(clock_mono(clock_system()) - start < 500 * NS_PER_MS);
+    assert_true(within(start, 500));
     manager_free(m);
 }
 
 static void the_manager_starts_and_stops_everything(void **state)
 {
     struct fixture *x = *state;
-    struct manager *m = manager_new(&(struct manager_options){ .client = x->c, .health_address = ":0", .metrics_address = "127.0.0.1:0" });
+    struct manager *m = manager_new(&(struct manager_options){
+        .client = x->c, .health_address = ":0", .metrics_address = "127.0.0.1:0" });
     struct controller *c = new_controller(x, NULL);
     controller_watch(c, manager_informer(m, &KUBE_PODS, NULL));
     manager_add(m, c);
@@ -224,9 +233,14 @@ static void the_manager_starts_and_stops_everything(void **state)
     buf_clear(&text);
     assert_int_equal(http_get(manager_metrics_port(m), "/metrics", &text), 200);
     static const char *const families[] = {
-        "workqueue_depth{", "workqueue_adds_total{", "workqueue_queue_duration_seconds_bucket{", "workqueue_work_duration_seconds_count{",
-        "controller_runtime_reconcile_total{controller=\"test\",result=\"success\"}", "controller_runtime_reconcile_time_seconds_sum{",
-        "controller_runtime_active_workers{controller=\"test\"} 0", "controller_runtime_max_concurrent_reconciles{controller=\"test\"} 2",
+        "workqueue_depth{",
+        "workqueue_adds_total{",
+        "workqueue_queue_duration_seconds_bucket{",
+        "workqueue_work_duration_seconds_count{",
+        "controller_runtime_reconcile_total{controller=\"test\",result=\"success\"}",
+        "controller_runtime_reconcile_time_seconds_sum{",
+        "controller_runtime_active_workers{controller=\"test\"} 0",
+        "controller_runtime_max_concurrent_reconciles{controller=\"test\"} 2",
     };
     for (size_t n = 0; n < COUNT_OF(families); n++)
         if (!strstr(buf_str(&text), families[n]))
@@ -239,7 +253,8 @@ static void a_manager_that_cannot_sync_says_why(void **state)
 {
     struct fixture *x = *state;
     x->hang_list = true;
-    struct manager *m = manager_new(&(struct manager_options){ .client = x->c, .sync_timeout_ms = 100 });
+    struct manager *m =
+        manager_new(&(struct manager_options){ .client = x->c, .sync_timeout_ms = 100 });
     struct controller *c = new_controller(x, NULL);
     controller_watch(c, manager_informer(m, &KUBE_PODS, NULL));
     manager_add(m, c);
@@ -267,7 +282,7 @@ static void a_start_can_be_given_up(void **state)
     int64_t start = clock_mono(clock_system());
     assert_int_equal(manager_start(m, NULL), -ERROR_CANCELLED);
     thread_join(thread);
-    assert_true(clock_mono(clock_system()) - start < NS_PER_S);
+    assert_true(within(start, 1000));
     manager_free(m);
 }
 
@@ -287,22 +302,28 @@ static void a_hanging_reconcile_does_not_hold_up_the_stop(void **state)
 static void bad_addresses_are_refused(void **state)
 {
     struct fixture *x = *state;
-    static const char *const bad[] = { "8080", "localhost:http", ":70000", "nowhere:80", "[::1:80" };
+    static const char *const bad[] = { "8080", "localhost:http", ":70000", "nowhere:80",
+                                       "[::1:80" };
     for (size_t n = 0; n < COUNT_OF(bad); n++) {
-        struct manager *m = manager_new(&(struct manager_options){ .client = x->c, .health_address = bad[n] });
+        struct manager *m =
+            manager_new(&(struct manager_options){ .client = x->c, .health_address = bad[n] });
         CLEANUP(error_cleanup) struct error *err = NULL;
         assert_true(manager_start(m, &err) < 0);
         assert_true(error_code(err) == ERROR_INVALID);
         manager_free(m);
     }
-    struct manager *m = manager_new(&(struct manager_options){ .client = x->c, .health_address = "0", .metrics_address = "" });
+    struct manager *m = manager_new(
+        &(struct manager_options){ .client = x->c, .health_address = "0", .metrics_address = "" });
     assert_int_equal(manager_start(m, NULL), 0);
     assert_int_equal(manager_health_port(m), 0);
     manager_free(m);
 }
 
 #define CONTROLLER_TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
-UNIT_TESTS(CONTROLLER_TEST(failures_come_back_and_success_forgets_them), CONTROLLER_TEST(a_key_asks_to_come_back),
-           CONTROLLER_TEST(keys_come_from_informers), CONTROLLER_TEST(the_manager_starts_and_stops_everything),
-           CONTROLLER_TEST(a_manager_that_cannot_sync_says_why), CONTROLLER_TEST(a_start_can_be_given_up),
-           CONTROLLER_TEST(a_hanging_reconcile_does_not_hold_up_the_stop), CONTROLLER_TEST(bad_addresses_are_refused))
+UNIT_TESTS(CONTROLLER_TEST(failures_come_back_and_success_forgets_them),
+           CONTROLLER_TEST(a_key_asks_to_come_back), CONTROLLER_TEST(keys_come_from_informers),
+           CONTROLLER_TEST(the_manager_starts_and_stops_everything),
+           CONTROLLER_TEST(a_manager_that_cannot_sync_says_why),
+           CONTROLLER_TEST(a_start_can_be_given_up),
+           CONTROLLER_TEST(a_hanging_reconcile_does_not_hold_up_the_stop),
+           CONTROLLER_TEST(bad_addresses_are_refused))

@@ -13,12 +13,14 @@ static struct json *J(struct arena *a, const char *text)
 static void paths_are_made(void **state)
 {
     AUTO_ARENA a = arena_new();
-    assert_string_equal(kube_path(a, &KUBE_STATEFULSETS, "ns", "x", "status"), "/apis/apps/v1/namespaces/ns/statefulsets/x/status");
+    assert_string_equal(kube_path(a, &KUBE_STATEFULSETS, "ns", "x", "status"),
+                        "/apis/apps/v1/namespaces/ns/statefulsets/x/status");
     assert_string_equal(kube_path(a, &KUBE_PODS, "ns", NULL, NULL), "/api/v1/namespaces/ns/pods");
     assert_string_equal(kube_path(a, &KUBE_PODS, NULL, NULL, NULL), "/api/v1/pods");
     assert_string_equal(kube_path(a, &KUBE_PODS, "", NULL, NULL), "/api/v1/pods");
     assert_string_equal(kube_path(a, &KUBE_NODES, "ns", "n", NULL), "/api/v1/nodes/n");
-    assert_string_equal(kube_path(a, &KUBE_PODS, "a/b", "c?d#e%f g", NULL), "/api/v1/namespaces/a%2Fb/pods/c%3Fd%23e%25f%20g");
+    assert_string_equal(kube_path(a, &KUBE_PODS, "a/b", "c?d#e%f g", NULL),
+                        "/api/v1/namespaces/a%2Fb/pods/c%3Fd%23e%25f%20g");
     assert_string_equal(kube_api_version(a, &KUBE_STATEFULSETS), "apps/v1");
     assert_string_equal(kube_api_version(a, &KUBE_PODS), "v1");
 }
@@ -41,9 +43,10 @@ static void keys_are_split(void **state)
 static void objects_carry_their_keys(void **state)
 {
     AUTO_ARENA a = arena_new();
-    const char *text = "{\"metadata\":{\"name\":\"x\",\"namespace\":\"ns\",\"uid\":\"u\",\"resourceVersion\":\"7\",\"generation\":3,"
-                       "\"labels\":{\"a\":\"1\",\"b\":\"\",\"bad\":5},\"ownerReferences\":[{\"uid\":\"o1\",\"kind\":\"K1\",\"name\":\"n1\"},"
-                       "{\"uid\":\"o2\",\"kind\":\"K2\",\"name\":\"n2\",\"controller\":true}],\"deletionTimestamp\":\"2026-01-01T00:00:00Z\"}}";
+    const char *text =
+        "{\"metadata\":{\"name\":\"x\",\"namespace\":\"ns\",\"uid\":\"u\",\"resourceVersion\":\"7\",\"generation\":3,"
+        "\"labels\":{\"a\":\"1\",\"b\":\"\",\"bad\":5},\"ownerReferences\":[{\"uid\":\"o1\",\"kind\":\"K1\",\"name\":\"n1\"},"
+        "{\"uid\":\"o2\",\"kind\":\"K2\",\"name\":\"n2\",\"controller\":true}],\"deletionTimestamp\":\"2026-01-01T00:00:00Z\"}}";
     CLEANUP(kube_object_cleanup) struct kube_object *o = kube_object_new(J(a, text));
     assert_string_equal(o->ns, "ns");
     assert_string_equal(o->name, "x");
@@ -69,7 +72,12 @@ static void objects_carry_their_keys(void **state)
 static void odd_objects_have_empty_keys(void **state)
 {
     static const char *const odd[] = {
-        "{}", "[]", "null", "\"x\"", "{\"metadata\":5}", "{\"metadata\":{\"name\":5,\"labels\":[1],\"ownerReferences\":{\"a\":1}}}",
+        "{}",
+        "[]",
+        "null",
+        "\"x\"",
+        "{\"metadata\":5}",
+        "{\"metadata\":{\"name\":5,\"labels\":[1],\"ownerReferences\":{\"a\":1}}}",
         "{\"metadata\":{\"labels\":{\"a\\u0000b\":\"c\\u0000d\",\"e\":\"f\"},\"name\":\"x\\u0000y\"}}",
     };
     AUTO_ARENA a = arena_new();
@@ -88,7 +96,9 @@ static void odd_objects_have_empty_keys(void **state)
 static void metadata_is_read(void **state)
 {
     AUTO_ARENA a = arena_new();
-    struct json *obj = J(a, "{\"metadata\":{\"name\":\"x\",\"labels\":{\"l\":\"1\"},\"annotations\":{\"n\":\"2\"},\"finalizers\":[\"f\"]}}");
+    struct json *obj = J(
+        a,
+        "{\"metadata\":{\"name\":\"x\",\"labels\":{\"l\":\"1\"},\"annotations\":{\"n\":\"2\"},\"finalizers\":[\"f\"]}}");
     assert_string_equal(meta_name(obj), "x");
     assert_string_equal(meta_namespace(obj), "");
     assert_string_equal(meta_label(obj, "l"), "1");
@@ -106,8 +116,10 @@ static void controllers_are_named(void **state)
     AUTO_ARENA a = arena_new();
     struct json *owner = J(a, "{\"metadata\":{\"name\":\"x\",\"uid\":\"u\"}}");
     struct json *ref = meta_controller_ref(a, owner, &KUBE_STATEFULSETS);
-    assert_string_equal(json_text(a, ref), "{\"apiVersion\":\"apps/v1\",\"kind\":\"StatefulSet\",\"name\":\"x\",\"uid\":\"u\","
-                                           "\"controller\":true,\"blockOwnerDeletion\":true}");
+    assert_string_equal(
+        json_text(a, ref),
+        "{\"apiVersion\":\"apps/v1\",\"kind\":\"StatefulSet\",\"name\":\"x\",\"uid\":\"u\","
+        "\"controller\":true,\"blockOwnerDeletion\":true}");
     struct json *child = OBJ("metadata", OBJ("ownerReferences", ARR(ref)));
     assert_true(meta_controlled_by(child, "u"));
     assert_false(meta_controlled_by(child, "v"));
@@ -120,14 +132,18 @@ static void a_condition_moves_its_time_only_when_its_status_flips(void **state)
     struct json *list = EMPTY_ARR();
     const int64_t t1 = INT64_C(1767225600) * NS_PER_S, t2 = t1 + 5 * NS_PER_S;
     condition_set(a, list, &(struct condition){ "Ready", "False", "Starting", "wait" }, 1, t1);
-    assert_string_equal(json_text(a, list), "[{\"type\":\"Ready\",\"status\":\"False\",\"observedGeneration\":1,"
-                                            "\"lastTransitionTime\":\"2026-01-01T00:00:00Z\",\"reason\":\"Starting\",\"message\":\"wait\"}]");
+    assert_string_equal(
+        json_text(a, list),
+        "[{\"type\":\"Ready\",\"status\":\"False\",\"observedGeneration\":1,"
+        "\"lastTransitionTime\":\"2026-01-01T00:00:00Z\",\"reason\":\"Starting\",\"message\":\"wait\"}]");
     condition_set(a, list, &(struct condition){ "Ready", "False", "Pulling", "longer" }, 2, t2);
-    assert_string_equal(json_find_str(condition_find(list, "Ready"), "lastTransitionTime"), "2026-01-01T00:00:00Z");
+    assert_string_equal(json_find_str(condition_find(list, "Ready"), "lastTransitionTime"),
+                        "2026-01-01T00:00:00Z");
     assert_string_equal(json_find_str(condition_find(list, "Ready"), "reason"), "Pulling");
     assert_int_equal(json_find_int(condition_find(list, "Ready"), 0, "observedGeneration"), 2);
     condition_set(a, list, &(struct condition){ "Ready", "True", "Running", NULL }, 2, t2);
-    assert_string_equal(json_find_str(condition_find(list, "Ready"), "lastTransitionTime"), "2026-01-01T00:00:05Z");
+    assert_string_equal(json_find_str(condition_find(list, "Ready"), "lastTransitionTime"),
+                        "2026-01-01T00:00:05Z");
     assert_string_equal(json_find_str(condition_find(list, "Ready"), "message"), "");
     assert_true(condition_is(list, "Ready", "True"));
     assert_false(condition_is(list, "Other", "True"));
@@ -137,5 +153,6 @@ static void a_condition_moves_its_time_only_when_its_status_flips(void **state)
     assert_int_equal(json_size(list), 0);
 }
 
-UNIT_TESTS(TEST(paths_are_made), TEST(keys_are_split), TEST(objects_carry_their_keys), TEST(odd_objects_have_empty_keys),
-           TEST(metadata_is_read), TEST(controllers_are_named), TEST(a_condition_moves_its_time_only_when_its_status_flips))
+UNIT_TESTS(TEST(paths_are_made), TEST(keys_are_split), TEST(objects_carry_their_keys),
+           TEST(odd_objects_have_empty_keys), TEST(metadata_is_read), TEST(controllers_are_named),
+           TEST(a_condition_moves_its_time_only_when_its_status_flips))

@@ -43,7 +43,8 @@ static void agrees_with_kubernetes(void **state)
         }
         int64_t wanted;
         assert_int_equal(str_to_int64(fields[3], &wanted), 0);
-        if (quantity_compare(fields[1], fields[2]) != wanted || quantity_compare(fields[2], fields[1]) != -wanted)
+        if (quantity_compare(fields[1], fields[2]) != wanted ||
+            quantity_compare(fields[2], fields[1]) != -wanted)
             fail_msg("%s against %s is not %d", fields[1], fields[2], (int)wanted);
     }
 }
@@ -67,8 +68,10 @@ static void too_many_digits_are_refused(void **state)
 {
     struct error *err = NULL;
     int64_t n;
-    assert_error(quantity_value("1234567890123456789012345678901234567", &n, &err), err, ERROR_INVALID, "numeric part");
-    assert_int_equal(quantity_value("0.00000000000000000000000000000000000000000000001", &n, NULL), 0);
+    assert_error(quantity_value("1234567890123456789012345678901234567", &n, &err), err,
+                 ERROR_INVALID, "numeric part");
+    assert_int_equal(quantity_value("0.00000000000000000000000000000000000000000000001", &n, NULL),
+                     0);
     assert_int_equal(n, 1);
 }
 
@@ -95,5 +98,5 @@ static void bytes_are_shown_in_the_largest_whole_unit(void **state)
         assert_string_equal(quantity_from_bytes(a, table[i].bytes), table[i].text);
 }
 
-UNIT_TESTS(TEST(agrees_with_kubernetes), TEST(what_does_not_fit_is_the_largest), TEST(too_many_digits_are_refused),
-           TEST(bytes_are_shown_in_the_largest_whole_unit))
+UNIT_TESTS(TEST(agrees_with_kubernetes), TEST(what_does_not_fit_is_the_largest),
+           TEST(too_many_digits_are_refused), TEST(bytes_are_shown_in_the_largest_whole_unit))

@@ -1,7 +1,7 @@
-#include "json/build.h"
 #include "kube/object.h"
 #include "kube/selector.h"
 #include "vectors.h"
+#include "json/build.h"
 
 typedef int parse_fn(const char *text, struct selector **ret, struct error **err);
 
@@ -34,10 +34,8 @@ static void check_name(struct arena *a, char **fields)
         const char *name;
         int (*check)(const char *text, struct error **err);
     } checks[] = {
-        { "key", kube_validate_label_key },
-        { "value", kube_validate_label_value },
-        { "label", kube_validate_dns1123_label },
-        { "subdomain", kube_validate_dns1123_subdomain },
+        { "key", kube_validate_label_key },       { "value", kube_validate_label_value },
+        { "label", kube_validate_dns1123_label }, { "subdomain", kube_validate_dns1123_subdomain },
         { "1035", kube_validate_dns1035_label },
     };
     const char *input = vector_string(a, fields[2]);
@@ -48,7 +46,8 @@ static void check_name(struct arena *a, char **fields)
         CLEANUP(error_cleanup) struct error *err = NULL;
         int r = checks[i].check(input, &err);
         if (r != (*wanted ? -ERROR_INVALID : 0) || !STREQ(error_message(err), wanted))
-            fail_msg("%s \"%s\":\n  \"%s\", wanted\n  \"%s\"", fields[1], input, error_message(err), wanted);
+            fail_msg("%s \"%s\":\n  \"%s\", wanted\n  \"%s\"", fields[1], input, error_message(err),
+                     wanted);
         return;
     }
     fail_msg("no check %s", fields[1]);
@@ -108,7 +107,9 @@ static void labels_are_matched(void **state)
         { "app=web,size=6", false },
     };
     AUTO_ARENA a = arena_new();
-    struct json *obj = J(a, "{\"metadata\":{\"name\":\"x\",\"labels\":{\"app\":\"web\",\"size\":\"5\",\"empty\":\"\"}}}");
+    struct json *obj = J(
+        a,
+        "{\"metadata\":{\"name\":\"x\",\"labels\":{\"app\":\"web\",\"size\":\"5\",\"empty\":\"\"}}}");
     CLEANUP(kube_object_cleanup) struct kube_object *o = kube_object_new(obj);
     for (size_t i = 0; i < COUNT_OF(table); i++) {
         CLEANUP(selector_cleanup) struct selector *s = NULL;
@@ -137,8 +138,10 @@ static void fields_are_matched(void **state)
         { "a\\,b=", true },
     };
     AUTO_ARENA a = arena_new();
-    struct json *obj = J(a, "{\"metadata\":{\"name\":\"x\"},\"spec\":{\"unschedulable\":true,\"n\":3,\"list\":[1]},"
-                            "\"status\":{\"phase\":\"Running\"}}");
+    struct json *obj =
+        J(a,
+          "{\"metadata\":{\"name\":\"x\"},\"spec\":{\"unschedulable\":true,\"n\":3,\"list\":[1]},"
+          "\"status\":{\"phase\":\"Running\"}}");
     for (size_t i = 0; i < COUNT_OF(table); i++) {
         CLEANUP(selector_cleanup) struct selector *s = NULL;
         assert_int_equal(selector_parse_fields(table[i].selector, &s, NULL), 0);
@@ -158,14 +161,18 @@ static void label_selector_objects_are_read(void **state)
     assert_true(selector_matches_labels(all, NULL));
     assert_true(selector_empty(all));
 
-    assert_int_equal(selector_from_object(J(a, "{\"matchLabels\":{\"b\":\"1\"},\"matchExpressions\":["
-                                               "{\"key\":\"a\",\"operator\":\"In\",\"values\":[\"y\",\"x\"]},"
-                                               "{\"key\":\"c\",\"operator\":\"NotIn\",\"values\":[\"z\"]},"
-                                               "{\"key\":\"d\",\"operator\":\"Exists\"},"
-                                               "{\"key\":\"e\",\"operator\":\"DoesNotExist\"}]}"), &some, NULL), 0);
+    assert_int_equal(
+        selector_from_object(J(a, "{\"matchLabels\":{\"b\":\"1\"},\"matchExpressions\":["
+                                  "{\"key\":\"a\",\"operator\":\"In\",\"values\":[\"y\",\"x\"]},"
+                                  "{\"key\":\"c\",\"operator\":\"NotIn\",\"values\":[\"z\"]},"
+                                  "{\"key\":\"d\",\"operator\":\"Exists\"},"
+                                  "{\"key\":\"e\",\"operator\":\"DoesNotExist\"}]}"),
+                             &some, NULL),
+        0);
     assert_string_equal(selector_text(a, some), "a in (x,y),b=1,c notin (z),d,!e");
     assert_true(selector_matches_labels(some, J(a, "{\"a\":\"x\",\"b\":\"1\",\"d\":\"\"}")));
-    assert_false(selector_matches_labels(some, J(a, "{\"a\":\"x\",\"b\":\"1\",\"d\":\"\",\"e\":\"\"}")));
+    assert_false(
+        selector_matches_labels(some, J(a, "{\"a\":\"x\",\"b\":\"1\",\"d\":\"\",\"e\":\"\"}")));
     assert_int_equal(selector_count(some), 5);
     const char *key, *op, *value;
     selector_get(some, 0, &key, &op, &value);
@@ -180,18 +187,23 @@ static void label_selector_objects_are_read(void **state)
 static void wrong_label_selector_objects_are_refused(void **state)
 {
     static const char *const table[][2] = {
-        { "{\"matchExpressions\":[{\"key\":\"a\",\"operator\":\"Foo\"}]}", "\"Foo\" is not a valid label selector operator" },
-        { "{\"matchExpressions\":[{\"key\":\"a\",\"operator\":\"In\"}]}", "values set can't be empty" },
+        { "{\"matchExpressions\":[{\"key\":\"a\",\"operator\":\"Foo\"}]}",
+          "\"Foo\" is not a valid label selector operator" },
+        { "{\"matchExpressions\":[{\"key\":\"a\",\"operator\":\"In\"}]}",
+          "values set can't be empty" },
         { "{\"matchExpressions\":[{\"key\":\"a\",\"operator\":\"Exists\",\"values\":[\"b\"]}]}",
           "values: Invalid value: [\"b\"]: values set must be empty for exists and does not exist" },
-        { "{\"matchLabels\":{\"-\":\"b\"}}", "key: Invalid value: \"-\": name part must consist of" },
-        { "{\"matchLabels\":{\"a\":\"b!\"}}", "values[0][a]: Invalid value: \"b!\": a valid label must be" },
+        { "{\"matchLabels\":{\"-\":\"b\"}}",
+          "key: Invalid value: \"-\": name part must consist of" },
+        { "{\"matchLabels\":{\"a\":\"b!\"}}",
+          "values[0][a]: Invalid value: \"b!\": a valid label must be" },
     };
     AUTO_ARENA a = arena_new();
     for (size_t i = 0; i < COUNT_OF(table); i++) {
         struct selector *s = NULL;
         struct error *err = NULL;
-        assert_error(selector_from_object(J(a, table[i][0]), &s, &err), err, ERROR_INVALID, table[i][1]);
+        assert_error(selector_from_object(J(a, table[i][0]), &s, &err), err, ERROR_INVALID,
+                     table[i][1]);
     }
 }
 
@@ -211,7 +223,8 @@ static void long_text_takes_linear_time(void **state)
         buf_puts(&text, ",a");
     struct error *err = NULL;
     struct selector *none = NULL;
-    assert_error(selector_parse_labels(buf_str(&text), &none, &err), err, ERROR_TOO_LARGE, "at most");
+    assert_error(selector_parse_labels(buf_str(&text), &none, &err), err, ERROR_TOO_LARGE,
+                 "at most");
 }
 
 UNIT_TESTS(TEST(agrees_with_kubernetes), TEST(labels_are_matched), TEST(fields_are_matched),

@@ -189,7 +189,8 @@ static void keep_line(const char *line, size_t len, void *ctx)
 
 static void a_full_queue_refuses_new_keys(void **state)
 {
-    struct workqueue *q = workqueue_new(&(struct workqueue_options){ .name = "small", .max_keys = 2 });
+    struct workqueue *q =
+        workqueue_new(&(struct workqueue_options){ .name = "small", .max_keys = 2 });
     int lines = 0;
     log_set_sink(keep_line, &lines);
     workqueue_add(q, "a");
@@ -248,8 +249,8 @@ static void a_poke_makes_it_look_at_a_virtual_clock(void **state)
     end(q);
 }
 
-/* Two workers wait without a limit. One is woken for a delayed key, takes a key that came first, and stays with it: the other
- * must have taken over the watch of the clock. */
+/* Two workers wait without a limit. One is woken for a delayed key, takes a key that came first,
+ * and stays with it: the other must have taken over the watch of the clock. */
 static atomic_int slow_seen, quick_seen;
 
 static void *slow_worker(void *arg)
@@ -343,7 +344,8 @@ static void *crowd_producer(void *arg)
 
 static void never_twice_at_once_and_never_lost(void **state)
 {
-    crowd.q = workqueue_new(&(struct workqueue_options){ .name = "crowd", .base_delay_ms = 1, .max_delay_ms = 4 });
+    crowd.q = workqueue_new(
+        &(struct workqueue_options){ .name = "crowd", .base_delay_ms = 1, .max_delay_ms = 4 });
     pthread_t workers[WORKERS], producers[PRODUCERS];
     for (size_t i = 0; i < WORKERS; i++)
         assert_int_equal(thread_start(&workers[i], "worker", crowd_worker, NULL, NULL), 0);
@@ -351,7 +353,8 @@ static void never_twice_at_once_and_never_lost(void **state)
         assert_int_equal(thread_start(&producers[i], "producer", crowd_producer, NULL, NULL), 0);
     for (size_t i = 0; i < PRODUCERS; i++)
         thread_join(producers[i]);
-    /* Requeues by the workers go on for ever; what was wanted when the producers ended must be seen soon. */
+    /* Requeues by the workers go on for ever; what was wanted when the producers ended must be seen
+     * soon. */
     bool all = false;
     for (int tries = 0; tries < 2000 && !all; tries++) {
         all = true;
@@ -372,5 +375,6 @@ UNIT_TESTS(TEST(keys_come_in_order_and_once), TEST(a_key_in_work_is_not_handed_o
            TEST(delayed_keys_wait_for_their_time), TEST(the_earliest_time_wins),
            TEST(failing_keys_come_back_later_and_later), TEST(many_delays_come_in_order),
            TEST(a_full_queue_refuses_new_keys), TEST(shutdown_wakes_who_waits),
-           TEST(a_poke_makes_it_look_at_a_virtual_clock), TEST(a_busy_worker_does_not_hold_up_delayed_keys),
+           TEST(a_poke_makes_it_look_at_a_virtual_clock),
+           TEST(a_busy_worker_does_not_hold_up_delayed_keys),
            TEST(never_twice_at_once_and_never_lost))

@@ -6,8 +6,8 @@
 
 #include "base/file.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "unit.h"
+#include "json/json.h"
 
 static inline char **vector_lines(struct arena *a, const char *path)
 {
