@@ -1,8 +1,9 @@
-/* The OpenAPI documents, as far as kubectl reads them before it writes: that PATCH takes
+/* The OpenAPI documents, as far as kubectl reads them: schemas to explain, and that PATCH takes
  * fieldValidation, so that unknown fields are found by the server and not by the client. Strategic
  * merge patches are not announced here: kubectl then uses its own knowledge of the built-in kinds,
  * which is the same. */
 #include "apiserver/discovery.h"
+#include "apiserver/openapi.h"
 #include "apiserver/registry.h"
 #include "base/str.h"
 #include "json/build.h"
@@ -102,9 +103,10 @@ static const char *schema_name(struct arena *a, const struct served_kind *sk)
     return arena_printf(a, "%s%s.%s", buf_str(&name), r->version, r->kind);
 }
 
-static void add_kind(struct arena *a, const struct served_kind *sk, struct json *paths,
+static void add_kind(struct api_request *rq, const struct served_kind *sk, struct json *paths,
                      struct json *schemas)
 {
+    struct arena *a = rq->a;
     const struct kube_resource *r = &sk->k->resource;
     const char *list = arena_printf(a, "/%s/%s%s", document_of(a, sk),
                                     r->namespaced ? "namespaces/{namespace}/" : "", r->plural);
@@ -116,9 +118,9 @@ static void add_kind(struct arena *a, const struct served_kind *sk, struct json 
              OBJ("get", operation(a, r, "get", false, false), "put",
                  operation(a, r, "put", true, false), "patch", operation(a, r, "patch", true, true),
                  "delete", operation(a, r, "delete", false, false)));
-    json_set(a, schemas, schema_name(a, sk),
-             OBJ("type", STR("object"), "x-kubernetes-group-version-kind", ARR(gvk_of(a, r)),
-                 "x-kubernetes-preserve-unknown-fields", BOOL(true)));
+    struct json *schema = openapi_schema(rq, sk, schemas);
+    json_set(a, schema, "x-kubernetes-group-version-kind", ARR(gvk_of(a, r)));
+    json_set(a, schemas, schema_name(a, sk), schema);
 }
 
 int discovery_openapi_v3(struct api_request *rq, const char *document, struct api_reply *reply)
@@ -128,7 +130,7 @@ int discovery_openapi_v3(struct api_request *rq, const char *document, struct ap
     for (size_t i = 0; i < registry_count(rq->registry); i++) {
         const struct served_kind *sk = registry_at(rq->registry, i);
         if (sk->served && STREQ(document_of(a, sk), document))
-            add_kind(a, sk, paths, schemas);
+            add_kind(rq, sk, paths, schemas);
     }
     if (json_size(paths) == 0)
         return request_fail_unknown_path(rq);

@@ -203,6 +203,8 @@ def test_what_there_is(box):
     rows = [line.split()[0] for line in out(box, "api-resources").splitlines()]
     assert {"pods", "statefulsets", "workspaces", "leases"} <= set(rows)
     assert "Server Version: v1.32" in out(box, "version")
+    assert "valueFrom\t<EnvVarSource>" in out(box, "explain", "pod.spec.containers.env")
+    assert "name\t<string> -required-" in out(box, "explain", "workspace.inference.preset")
 
 
 # ---- pods -------------------------------------------------------------------------------------------------------------
