@@ -12,7 +12,10 @@
 EMBEDDED(kinds_protobuf);
 
 /* Set once by load() and only read after that. */
-static struct map *types; /* "v1.PodSpec" → struct proto_type */
+static struct {
+    struct arena *a;
+    struct map *types; /* "v1.PodSpec" → struct proto_type */
+} data;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static int compare_fields(const void *x, const void *y)
@@ -47,10 +50,10 @@ static struct proto_type *compile(struct arena *a, const struct api_type *record
 
 static void load(void)
 {
-    struct arena *a = arena_new();
+    struct arena *a = data.a = arena_new();
     struct json *root = NULL;
     CLEANUP(error_cleanup) struct error *err = NULL;
-    types = map_new(NULL);
+    data.types = map_new(NULL);
     if (json_parse(a, data_kinds_protobuf, data_kinds_protobuf_size, &root, &err) < 0) {
         log_error("data/kinds-protobuf.json cannot be read", "error", error_message(err), NULL);
         abort();
@@ -58,7 +61,7 @@ static void load(void)
     JSON_FOREACH(it, root) {
         const struct api_type *record = api_type_struct(it.key);
         if (record)
-            map_set(types, it.key, compile(a, record, it.value));
+            map_set(data.types, it.key, compile(a, record, it.value));
     }
 }
 
@@ -66,7 +69,7 @@ const struct proto_type *proto_type_of(const struct api_type *t)
 {
     static const struct proto_type none = { 0 };
     pthread_once(&once, load);
-    const struct proto_type *found = map_get(types, t->go);
+    const struct proto_type *found = map_get(data.types, t->go);
     return found ? found : &none;
 }
 
