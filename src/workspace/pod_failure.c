@@ -54,24 +54,30 @@ static const char *out_of_memory(struct arena *a, const struct json *status)
         (long long)json_find_int(status, 0, "restartCount"));
 }
 
-static const char *waiting_for(struct arena *a, const struct json *status,
-                               const char *const *reasons)
-{
-    const struct json *waiting = json_find(status, "state", "waiting");
-    const char *reason = json_find_str(waiting, "reason");
-    if (!one_of(reason, reasons))
-        return NULL;
-    return arena_printf(a, "%s: %s", reason, str_or_empty(json_find_str(waiting, "message")));
-}
-
+/* While an image is tried again and again the kubelet tells in turn that it failed and that it
+ * waits; what failed stands at the end of both messages. Only that is told, so that the status is
+ * not written at each try. */
 static const char *image_pull(struct arena *a, const struct json *status)
 {
-    return waiting_for(a, status, image_reasons);
+    static const char failed[] = "ErrImagePull: ";
+    const struct json *waiting = json_find(status, "state", "waiting");
+    const char *reason = json_find_str(waiting, "reason");
+    if (!one_of(reason, image_reasons))
+        return NULL;
+    const char *message = str_or_empty(json_find_str(waiting, "message"));
+    const char *cause = strstr(message, failed);
+    cause = cause ? cause + strlen(failed) : message;
+    return arena_printf(a, "cannot get its image: %s", cause[0] ? cause : reason);
 }
 
 static const char *start_error(struct arena *a, const struct json *status)
 {
-    return waiting_for(a, status, start_reasons);
+    const struct json *waiting = json_find(status, "state", "waiting");
+    const char *reason = json_find_str(waiting, "reason");
+    if (!one_of(reason, start_reasons))
+        return NULL;
+    return arena_printf(a, "cannot be started (%s): %s", reason,
+                        str_or_empty(json_find_str(waiting, "message")));
 }
 
 /* Also between two restarts, when nothing says CrashLoopBackOff: else the reason would come and go.

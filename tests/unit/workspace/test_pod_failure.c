@@ -33,8 +33,13 @@ static void failures_have_names(void **state)
           "ContainerOOMKilled", "12 restarts" },
         { MAIN("'state':{'terminated':{'reason':'OOMKilled','exitCode':137}}"),
           "ContainerOOMKilled", "OOMKilled" },
-        { MAIN("'state':{'waiting':{'reason':'ImagePullBackOff','message':'Back-off pulling x'}}"),
-          "ImagePullError", "ImagePullBackOff: Back-off pulling x" },
+        { MAIN(
+              "'state':{'waiting':{'reason':'ImagePullBackOff','message':'Back-off pulling x: ErrImagePull: no such image'}}"),
+          "ImagePullError", "cannot get its image: no such image" },
+        { MAIN("'state':{'waiting':{'reason':'ErrImagePull','message':'no such image'}}"),
+          "ImagePullError", "cannot get its image: no such image" },
+        { MAIN("'state':{'waiting':{'reason':'InvalidImageName'}}"), "ImagePullError",
+          "InvalidImageName" },
         { POD("'initContainerStatuses':[{'name':'puller','state':{'waiting':{'reason':'ErrImagePull'}}}]"),
           "ImagePullError", "container puller" },
         { MAIN(
