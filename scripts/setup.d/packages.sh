@@ -1,14 +1,25 @@
-# Debian packages. Root gets the missing ones installed, anyone else the one command that does it.
+# Debian packages, those of all steps at once: root gets the missing ones installed, anyone else the one command that does it.
+# shellcheck disable=SC2086
 
 packages_base="ca-certificates ccache gcc libc6-dev libcurl4-openssl-dev libmicrohttpd-dev libsqlite3-dev libssl-dev
     libyaml-dev make meson ninja-build pkg-config python3 python3-venv"
 packages_engine="cmake g++"
+packages_demo="curl"
 packages_test="clang curl git libclang-rt-14-dev libcmocka-dev llvm openssl procps util-linux"
 
-# packages NAME PACKAGE...
+# packages_of STEP: what that step needs, on one line
+packages_of() {
+    case $1 in
+        base | model) echo $packages_base ;;
+        engine) echo $packages_base $packages_engine ;;
+        kubectl) echo $packages_base $packages_demo "$(kubectl_package)" ;;
+        test) echo $packages_base $packages_test ;;
+    esac
+}
+
+# packages PACKAGE...
 packages() {
-    local name=$1 missing
-    shift
+    local missing
     if ! command -v dpkg-query > /dev/null; then
         note "not a Debian system: what these packages of Debian hold must be here already: $*"
         return 0
@@ -19,8 +30,7 @@ packages() {
         printf 'Packages are missing. Install them as root, then run this again:\n\n    apt-get install --no-install-recommends %s\n\n' "$missing" >&2
         exit 1
     fi
-    # shellcheck disable=SC2086
-    step "packages-$name" "$missing" /nonexistent "packages of Debian: $missing" packages_install $missing
+    step packages "$missing" /nonexistent "packages of Debian: $missing" packages_install $missing
 }
 
 # packages_missing PACKAGE...: those that are not installed, on one line

@@ -2,8 +2,6 @@
 
 setup_test() {
     local sum
-    # shellcheck disable=SC2086
-    packages test $packages_base $packages_test
     python_environment
     sum=$(digest "$here/tests.txt")
     step test "$sum" "$venv/.tests-$sum" "Python packages of the tests" test_python "$sum"
