@@ -126,7 +126,8 @@ def compare(case, ours, real):
 # ---- accepted differences -------------------------------------------------------------------------------------------------
 
 class Accepted:
-    """Rows of accepted.json; which of them were of use."""
+    """Rows of accepted.json, and which of them were of use. A row covers the differences of the cases and at the pointers that
+    its patterns match as a whole, and of these only those whose values on either side contain what `ours` and `real` match."""
 
     def __init__(self, path=ACCEPTED):
         self.rows = json.loads(path.read_text())
