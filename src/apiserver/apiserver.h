@@ -20,8 +20,8 @@ struct apiserver_options {
     size_t watch_history;          /* events kept for watches from an old version; 0: 10,000 */
     size_t max_watchers;           /* 0: 4096 */
     const char *service_cidr;      /* "127.96.0.0/16": where ClusterIPs are allocated */
-    const char *service_address;   /* address that the `kubernetes` Service points to; NULL: none is made */
-    uint16_t service_port;
+    const char *service_address;   /* of the Service `kubernetes`, which the front makes when it starts; NULL: none */
+    uint16_t service_port;         /* told in discovery; the Service's endpoint has the front's own */
     /* Admission, in process: called for creates and updates of custom resources after schema validation. NULL: none. */
     struct apiserver_admission *admission;
     /* GET of pods/NAME/log is passed to whoever runs the pods. NULL: refused. */

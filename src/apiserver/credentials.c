@@ -162,5 +162,8 @@ int front_kubeconfig_write(const struct front_credentials *c, const char *path, 
     if (file_read(path, 64 * KIB, &now, &now_len, NULL) == 0 && now_len == text.len &&
         memcmp(now, text.data, now_len) == 0)
         return 0;
+    AUTO_FREE char *have = NULL;
+    if (file_read(path, 64 * KIB, &have, NULL, NULL) == 0 && STREQ(have, text.data))
+        return 0;
     return file_write_atomic(path, text.data, text.len, 0600, err);
 }

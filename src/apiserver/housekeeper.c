@@ -49,8 +49,7 @@ void housekeeper_retry(struct housekeeper *h, const char *resource, const char *
 static void add_crd_of(struct housekeeper *h, const char *resource)
 {
     const char *slash = strchr(resource, '/');
-    char name[OBJECT_KEY_MAX];
-    snprintf(name, sizeof name, "%s.%.*s", slash + 1, (int)(slash - resource), resource);
+    AUTO_FREE char *name = mem_printf("%s.%.*s", slash + 1, (int)(slash - resource), resource);
     housekeeper_add(h, CRDS_RESOURCE, "", name);
 }
 

@@ -222,8 +222,6 @@ static void fields_select(void **state)
     reader_close(&r);
     reader_open(&r, "/api/v1/namespaces/default/pods?watch=1&fieldSelector=spec.nodeName%3Dn",
                 NULL);
-    const char *pod =
-        "{'metadata':{'name':'%s'},'spec':{%s'containers':[{'name':'c','image':'i'}]}}";
     test_server_ask(&t, "POST", "/api/v1/namespaces/default/pods",
                     "{'metadata':{'name':'p'},'spec':{'containers':[{'name':'c','image':'i'}]}}");
     test_server_ask(
