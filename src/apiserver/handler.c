@@ -321,6 +321,8 @@ bool api_is_quick(const char *method, const char *path, const char *raw_query, c
     bool core = str_has_prefix(path, "/api/"), group = str_has_prefix(path, "/apis/");
     bool in_namespace = strstr(path, "/namespaces/") != NULL;
     if (core)
-        return slashes == (in_namespace ? 6u : 4u);
-    return group ? slashes == (in_namespace ? 7u : 5u) : !str_has_prefix(path, "/openapi");
+        return slashes == 4 || (in_namespace && slashes == 6);
+    if (group)
+        return slashes == 5 || (in_namespace && slashes == 7);
+    return !str_has_prefix(path, "/openapi");
 }
