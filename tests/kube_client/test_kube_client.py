@@ -1,8 +1,10 @@
 """The Kubernetes library (kube_live_test) against etcd and the real kube-apiserver, which are started here, killed, halted."""
+import base64
 import contextlib
 import json
 import os
 import random
+import re
 import shlex
 import shutil
 import signal
@@ -365,3 +367,40 @@ def test_tokens_and_plugins(plane, tmp_path):
     user = {"exec": {"apiVersion": answer["apiVersion"], "command": "./plugin", "interactiveMode": "Never"}}
     status, text = get(tmp_path, plane, insecure, user, "/api/v1/nodes")
     assert status == 0 and "NodeList" in text, text
+
+
+def openssl(folder, *args):
+    subprocess.run(["openssl", *args], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.mark.skipif(not PROGRAM.exists() or not shutil.which("openssl"), reason="openssl is missing")
+def test_client_certificates(tmp_path):
+    """Against a server that wants one; the API server that is started here knows tokens only."""
+    for name in ("ca", "client"):
+        openssl(tmp_path, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                "-keyout", f"{name}.key", "-out", f"{name}.crt", "-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost")
+    port = port_with_room()
+    argv = ["openssl", "s_server", "-accept", str(port), "-cert", "ca.crt", "-key", "ca.key", "-CAfile", "client.crt", "-Verify", "1",
+            "-verify_return_error", "-www", "-quiet"]
+    with subprocess.Popen(argv, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            end = time.monotonic() + PATIENCE
+            while True:
+                with socket.socket() as s:
+                    if s.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                assert time.monotonic() < end, "s_server does not start"
+                time.sleep(0.02)
+            cluster = {"certificate-authority": "ca.crt"}
+            data = {field + "-data": base64.b64encode((tmp_path / file).read_bytes()).decode()
+                    for field, file in (("client-certificate", "client.crt"), ("client-key", "client.key"))}
+            for user in ({"client-certificate": "client.crt", "client-key": "client.key"}, data):
+                write_config(tmp_path / "config", f"https://localhost:{port}", cluster, user)
+                done = subprocess.run([PROGRAM, tmp_path / "config", "get", "/"], capture_output=True, text=True, timeout=60, check=False)
+                assert done.returncode == 0 and re.search("Subject: CN ?= ?client", done.stdout), done.stdout + done.stderr
+            for user in ({}, {"client-certificate": "ca.crt", "client-key": "ca.key"}, {"client-certificate": "ca.crt", "client-key": "client.key"}):
+                write_config(tmp_path / "config", f"https://localhost:{port}", cluster, user)
+                done = subprocess.run([PROGRAM, tmp_path / "config", "get", "/"], capture_output=True, text=True, timeout=60, check=False)
+                assert done.returncode == 1 and "localhost" in done.stdout, done.stdout + done.stderr
+        finally:
+            server.kill()
