@@ -2,8 +2,8 @@
  * fieldValidation, so that unknown fields are found by the server and not by the client. Strategic
  * merge patches are not announced here: kubectl then uses its own knowledge of the built-in kinds,
  * which is the same. */
-#include "apiserver/discovery.h"
 #include "apiserver/openapi.h"
+#include "apiserver/discovery.h"
 #include "apiserver/registry.h"
 #include "base/str.h"
 #include "json/build.h"
@@ -24,7 +24,8 @@ int discovery_openapi_v2(struct api_request *rq, struct api_reply *reply)
     struct arena *a = rq->a;
     if (rq->accept && strstr(rq->accept, "protobuf")) {
         reply->status = 200;
-        reply->content_type = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+        /* also to those who ask for "v2@v1.0", a media type that nobody can read */
+        reply->content_type = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
         reply->body = (struct buf)BUF_INIT(1 * KIB);
         buf_append(&reply->body, empty_v2, sizeof empty_v2 - 1);
         return 0;

@@ -198,7 +198,8 @@ int write_read(struct api_request *rq, struct json **ret)
                              json_type_name(json_type(obj))));
     r = rq->kind->k->builtin
             ? check_builtin_type(rq, json_find_str(obj, "kind"), json_find_str(obj, "apiVersion"))
-            : write_check_custom_type(rq, obj);    if (r < 0)
+            : write_check_custom_type(rq, obj);
+    if (r < 0)
         return r;
     json_set_str(rq->a, obj, "kind", rq->kind->k->resource.kind);
     json_set_str(rq->a, obj, "apiVersion", rq->kind->api_version);
