@@ -209,19 +209,33 @@ static void replace_all(struct informer *i, struct object_set *fresh)
     fresh->count = 0;
 }
 
+/* Fetches again, from the beginning and in other pages, when it is the pages that do not work. */
+static int fetch_somehow(struct informer *i, struct object_set *ret, struct buf *ret_version,
+                         struct error **err)
+{
+    for (int64_t limit = PAGE_SIZE;;) {
+        struct error *why = NULL;
+        int r = fetch(i, limit, ret, ret_version, &why);
+        if (r == -ERROR_GONE && limit > 0)
+            limit = 0; /* they took longer than the server keeps a version: all at once cannot */
+        else if (r == -ERROR_TOO_LARGE && limit > 1)
+            limit = MAX(limit / 10, (int64_t)1); /* large objects */
+        else {
+            if (why)
+                *err = why;
+            return r;
+        }
+        error_free(why);
+        set_done(ret);
+        *ret = (struct object_set){ 0 };
+    }
+}
+
 static int list(struct informer *i, struct error **err)
 {
     struct object_set fresh = { 0 };
     AUTO_BUF version = BUF_INIT(KIB);
-    struct error *why = NULL;
-    int r = fetch(i, PAGE_SIZE, &fresh, &version, &why);
-    if (r == -ERROR_GONE) {
-        /* The pages took longer than the server keeps a version: all at once cannot. */
-        error_free(TAKE_PTR(why));
-        set_done(&fresh);
-        fresh = (struct object_set){ 0 };
-        r = fetch(i, 0, &fresh, &version, &why);
-    }
+    int r = fetch_somehow(i, &fresh, &version, err);
     if (r == 0) {
         if (fresh.count > 1)
             qsort(fresh.items, fresh.count, sizeof(struct kube_object *), compare_items);
@@ -232,11 +246,9 @@ static int list(struct informer *i, struct error **err)
 
     LOCK(&i->lock);
     free(i->list_error);
-    i->list_error = r < 0 ? mem_strdup(error_message(why)) : NULL;
+    i->list_error = r < 0 ? mem_strdup(error_message(*err)) : NULL;
     i->synced = i->synced || r == 0;
     pthread_cond_broadcast(&i->changed);
-    if (why)
-        *err = why;
     return r;
 }
 

@@ -242,6 +242,19 @@ static void pages_that_expire_are_asked_for_at_once(void **state)
     stop(x);
 }
 
+static void large_objects_come_in_smaller_pages(void **state)
+{
+    struct fixture *x = *state;
+    x->answers[0] = (struct answer){ .fails = ERROR_TOO_LARGE };
+    x->answers[1] = (struct answer){ .fails = ERROR_TOO_LARGE };
+    x->answers[2] = (struct answer){ 200, LIST("12", OBJECT("b", "2")) };
+    start(x, NULL);
+    expect(x, "+b@2 ");
+    assert_string_equal(x->paths[1], "/api/v1/pods?limit=50");
+    assert_string_equal(x->paths[2], "/api/v1/pods?limit=5");
+    stop(x);
+}
+
 /* ---- watch -------------------------------------------------------------------------------------------------- */
 
 static void events_change_the_cache(void **state)
@@ -503,6 +516,7 @@ UNIT_TESTS(INFORMER_TEST(the_first_list_fills_the_cache),
            INFORMER_TEST(a_list_that_fails_is_tried_again),
            INFORMER_TEST(who_waits_is_told_why_the_list_fails),
            INFORMER_TEST(pages_that_expire_are_asked_for_at_once),
+           INFORMER_TEST(large_objects_come_in_smaller_pages),
            INFORMER_TEST(events_change_the_cache), INFORMER_TEST(a_new_uid_is_another_object),
            INFORMER_TEST(the_next_watch_goes_on_where_the_last_one_ended),
            INFORMER_TEST(a_version_that_is_gone_means_a_new_list),
