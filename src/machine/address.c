@@ -10,10 +10,10 @@
 #include "base/str.h"
 
 struct address_pool {
-    uint32_t base;     /* host order */
+    uint32_t base; /* host order */
     uint32_t size;
     uint32_t next;
-    uint8_t *used;     /* bits */
+    uint8_t *used; /* bits */
 };
 
 int address_pool_new(const char *cidr, struct address_pool **ret, struct error **err)
@@ -23,14 +23,18 @@ int address_pool_new(const char *cidr, struct address_pool **ret, struct error *
     char **parts = str_split(a, cidr, '/', &n);
     struct in_addr in;
     int64_t bits = 0;
-    if (n != 2 || inet_pton(AF_INET, parts[0], &in) != 1 || str_to_int64(parts[1], &bits) < 0 || bits < 8 || bits > 30)
-        return error_set(err, ERROR_INVALID, "\"%s\" is no block of IPv4 addresses between /8 and /30", cidr);
+    if (n != 2 || inet_pton(AF_INET, parts[0], &in) != 1 || str_to_int64(parts[1], &bits) < 0 ||
+        bits < 8 || bits > 30)
+        return error_set(err, ERROR_INVALID,
+                         "\"%s\" is no block of IPv4 addresses between /8 and /30", cidr);
     uint32_t size = UINT32_C(1) << (32 - bits);
     uint32_t base = ntohl(in.s_addr) & ~(size - 1);
     if (base >> 24 != 127)
         return error_set(err, ERROR_INVALID, "the block %s is not in 127.0.0.0/8", cidr);
     struct address_pool *p = NEW0(struct address_pool);
-    *p = (struct address_pool){ .base = base, .size = size, .next = 1, .used = mem_zalloc(size / 8 + 1) };
+    *p = (struct address_pool){
+        .base = base, .size = size, .next = 1, .used = mem_zalloc(size / 8 + 1)
+    };
     *ret = p;
     return 0;
 }

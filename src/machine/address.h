@@ -1,13 +1,14 @@
-/* Addresses of pods: from a block of loopback, so that they are reachable from this machine only and need no set-up.
- * Handed out one after the other, so that an address is not another pod's a moment after its pod has gone.
- * Not thread-safe: the kubelet's. */
+/* Addresses of pods: from a block of loopback, so that they are reachable from this machine only
+ * and need no set-up. Handed out one after the other, so that an address is not another pod's a
+ * moment after its pod has gone. Not thread-safe: the kubelet's. */
 #pragma once
 
 #include "base/error.h"
 
 struct address_pool;
 
-/* cidr: IPv4, between /8 and /30, inside 127.0.0.0/8. Network and broadcast address are not used. */
+/* cidr: IPv4, between /8 and /30, inside 127.0.0.0/8. Network and broadcast address are not used.
+ */
 int address_pool_new(const char *cidr, struct address_pool **ret, struct error **err);
 void address_pool_free(struct address_pool *p);
 

@@ -23,10 +23,11 @@
 
 #define EXIT_KILLED 137
 #define STATE_MAX (64 * KIB)
-/* Environment blocks of processes that are searched for the mark. The kernel's limit for one is larger; the mark is put first,
- * so that it is found in what is read. */
+/* Environment blocks of processes that are searched for the mark. The kernel's limit for one is
+ * larger; the mark is put first, so that it is found in what is read. */
 #define ENVIRON_MAX (256 * KIB)
-/* A shim that has just been started takes this long, at the very most, until it has written its first state. */
+/* A shim that has just been started takes this long, at the very most, until it has written its
+ * first state. */
 #define FIRST_STATE_MS 2000
 
 /* ---- start and stop ---------------------------------------------------------------------------------------------- */
@@ -56,8 +57,8 @@ static int write_spec(const struct container_launch *l, struct error **err)
     return fd;
 }
 
-int container_launch(const char *shim_path, const struct container_launch *l, struct container_process *ret,
-                     struct error **err)
+int container_launch(const char *shim_path, const struct container_launch *l,
+                     struct container_process *ret, struct error **err)
 {
     int r = file_mkdirs(l->dir, 0750, err);
     if (r < 0)
@@ -123,7 +124,8 @@ void container_release(struct container_process *p)
 
 /* ---- state ------------------------------------------------------------------------------------------------------- */
 
-int container_state_read(struct arena *a, const char *dir, struct container_state *ret, struct error **err)
+int container_state_read(struct arena *a, const char *dir, struct container_state *ret,
+                         struct error **err)
 {
     AUTO_FREE char *text = NULL;
     size_t len = 0;
@@ -164,15 +166,17 @@ static int try_lock(const char *dir)
 
 static void write_lost(struct arena *a, const char *dir, const struct container_state *s)
 {
-    const char *text = arena_printf(a,
-                                    "{\"shimPid\":%d,\"pid\":%d,\"startedAt\":%lld,\"finishedAt\":%lld,\"exitCode\":%d,"
-                                    "\"signal\":%d,\"oomKilled\":false,\"lost\":true}\n",
-                                    (int)s->shim_pid, (int)s->pid, (long long)s->started_ns, (long long)s->finished_ns,
-                                    EXIT_KILLED, SIGKILL);
+    const char *text = arena_printf(
+        a,
+        "{\"shimPid\":%d,\"pid\":%d,\"startedAt\":%lld,\"finishedAt\":%lld,\"exitCode\":%d,"
+        "\"signal\":%d,\"oomKilled\":false,\"lost\":true}\n",
+        (int)s->shim_pid, (int)s->pid, (long long)s->started_ns, (long long)s->finished_ns,
+        EXIT_KILLED, SIGKILL);
     file_write_atomic(arena_printf(a, "%s/state.json", dir), text, strlen(text), 0640, NULL);
 }
 
-void container_collect(struct arena *a, const char *dir, int64_t now_wall_ns, struct container_state *ret)
+void container_collect(struct arena *a, const char *dir, int64_t now_wall_ns,
+                       struct container_state *ret)
 {
     struct container_state s = { 0 };
     int r = container_state_read(a, dir, &s, NULL);
@@ -187,7 +191,8 @@ void container_collect(struct arena *a, const char *dir, int64_t now_wall_ns, st
     *ret = s;
 }
 
-/* The shim holds the lock, so the pid in the state, once there, is the shim's and is not used by anybody else. */
+/* The shim holds the lock, so the pid in the state, once there, is the shim's and is not used by
+ * anybody else. */
 static bool adopt_living(struct arena *a, const char *dir, struct container_process *ret_process,
                          struct container_state *ret_state)
 {
@@ -195,7 +200,8 @@ static bool adopt_living(struct arena *a, const char *dir, struct container_proc
     do {
         struct container_state s;
         /* Not yet started is not worth knowing: a moment later it is, or has failed. */
-        if (container_state_read(a, dir, &s, NULL) == 0 && s.shim_pid > 0 && (s.pid > 0 || s.finished_ns > 0)) {
+        if (container_state_read(a, dir, &s, NULL) == 0 && s.shim_pid > 0 &&
+            (s.pid > 0 || s.finished_ns > 0)) {
             int pidfd = (int)syscall(SYS_pidfd_open, s.shim_pid, 0);
             AUTO_FD lock = try_lock(dir);
             if (lock >= 0) { /* it has ended meanwhile; the pid may be another's */
@@ -204,7 +210,9 @@ static bool adopt_living(struct arena *a, const char *dir, struct container_proc
                 return false;
             }
             if (pidfd >= 0) {
-                *ret_process = (struct container_process){ .pid = s.shim_pid, .pidfd = pidfd, .started_fd = -1 };
+                *ret_process = (struct container_process){ .pid = s.shim_pid,
+                                                           .pidfd = pidfd,
+                                                           .started_fd = -1 };
                 *ret_state = s;
                 return true;
             }
@@ -214,7 +222,8 @@ static bool adopt_living(struct arena *a, const char *dir, struct container_proc
     return false;
 }
 
-enum container_life container_adopt(struct arena *a, const char *dir, int64_t now_wall_ns, struct container_process *ret_process,
+enum container_life container_adopt(struct arena *a, const char *dir, int64_t now_wall_ns,
+                                    struct container_process *ret_process,
                                     struct container_state *ret_state)
 {
     if (!file_exists(dir))
@@ -280,7 +289,8 @@ static unsigned sweep_once(const char *prefix, bool (*spare)(void *ctx, const ch
 unsigned container_sweep(const char *prefix, bool (*spare)(void *ctx, const char *dir), void *ctx)
 {
     unsigned all = 0;
-    /* Again, as what was killed may have had time to fork; a few rounds, as zombies keep no environment. */
+    /* Again, as what was killed may have had time to fork; a few rounds, as zombies keep no
+     * environment. */
     for (int round = 0; round < 5; round++) {
         unsigned killed = sweep_once(prefix, spare, ctx);
         all += killed;

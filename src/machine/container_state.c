@@ -8,21 +8,27 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-static const char *const probe_fields[PROBE_KIND_COUNT] = { "startupProbe", "livenessProbe", "readinessProbe" };
+static const char *const probe_fields[PROBE_KIND_COUNT] = { "startupProbe", "livenessProbe",
+                                                            "readinessProbe" };
+
+int64_t seconds_ms(const struct json *v, int64_t otherwise_s)
+{
+    return MIN(MAX(json_int(v, otherwise_s), INT64_C(0)), (int64_t)INT32_MAX) * 1000;
+}
 
 static void probe_init(struct probe *p, const struct json *spec)
 {
     if (!json_is_object(spec))
         return;
-    int64_t grace_s = json_find_int(spec, -1, "terminationGracePeriodSeconds");
+    const struct json *grace = json_get(spec, "terminationGracePeriodSeconds");
     *p = (struct probe){
         .set = true,
-        .initial_delay_ms = json_find_int(spec, 0, "initialDelaySeconds") * 1000,
-        .period_ms = MAX(json_find_int(spec, 10, "periodSeconds"), INT64_C(1)) * 1000,
-        .timeout_ms = MAX(json_find_int(spec, 1, "timeoutSeconds"), INT64_C(1)) * 1000,
+        .initial_delay_ms = seconds_ms(json_get(spec, "initialDelaySeconds"), 0),
+        .period_ms = MAX(seconds_ms(json_get(spec, "periodSeconds"), 10), INT64_C(1000)),
+        .timeout_ms = MAX(seconds_ms(json_get(spec, "timeoutSeconds"), 1), INT64_C(1000)),
         .success_threshold = (unsigned)MAX(json_find_int(spec, 1, "successThreshold"), INT64_C(1)),
         .failure_threshold = (unsigned)MAX(json_find_int(spec, 3, "failureThreshold"), INT64_C(1)),
-        .grace_ms = grace_s < 0 ? -1 : grace_s * 1000,
+        .grace_ms = grace ? seconds_ms(grace, 0) : -1,
     };
 }
 
@@ -55,12 +61,14 @@ bool container_alive(const struct container *c)
 
 bool container_started(const struct container *c)
 {
-    return c->phase == CONTAINER_RUNNING && (!c->probes[PROBE_STARTUP].set || c->probes[PROBE_STARTUP].good);
+    return c->phase == CONTAINER_RUNNING &&
+           (!c->probes[PROBE_STARTUP].set || c->probes[PROBE_STARTUP].good);
 }
 
 bool container_ready(const struct container *c)
 {
-    return container_started(c) && (!c->probes[PROBE_READINESS].set || c->probes[PROBE_READINESS].good);
+    return container_started(c) &&
+           (!c->probes[PROBE_READINESS].set || c->probes[PROBE_READINESS].good);
 }
 
 /* ---- starts and ends ----------------------------------------------------------------------------------------------- */
@@ -141,8 +149,8 @@ void container_set_exited(struct container *c, const struct container_end *end, 
     c->unhealthy = NULL;
 }
 
-void container_set_waiting(struct container *c, const char *reason, const char *message, int64_t first_ms, int64_t max_ms,
-                           int64_t now_mono)
+void container_set_waiting(struct container *c, const char *reason, const char *message,
+                           int64_t first_ms, int64_t max_ms, int64_t now_mono)
 {
     char *copy = mem_strdup(message);
     int64_t delay_ms = first_ms;
@@ -160,7 +168,8 @@ void container_set_waiting(struct container *c, const char *reason, const char *
 
 /* ---- probes -------------------------------------------------------------------------------------------------------- */
 
-enum probe_effect probe_outcome(struct container *c, enum probe_kind kind, bool success, int64_t now_mono)
+enum probe_effect probe_outcome(struct container *c, enum probe_kind kind, bool success,
+                                int64_t now_mono)
 {
     struct probe *p = &c->probes[kind];
     p->running = false;
@@ -187,7 +196,8 @@ enum probe_effect probe_outcome(struct container *c, enum probe_kind kind, bool 
         return PROBE_KILL;
     }
     if (kind == PROBE_STARTUP && p->good && !was_good) {
-        /* The other probes begin now; their initial delay counts from the container's start and may be over. */
+        /* The other probes begin now; their initial delay counts from the container's start and may
+         * be over. */
         for (int i = PROBE_LIVENESS; i < PROBE_KIND_COUNT; i++)
             c->probes[i].next_ns = MAX(c->probes[i].next_ns, now_mono);
     }

@@ -5,10 +5,10 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "json/build.h"
 #include "kube/meta.h"
 #include "kube/selector.h"
 #include "machine/prober.h"
+#include "json/build.h"
 
 #define HEADLESS_LABEL "service.kubernetes.io/headless"
 
@@ -31,7 +31,9 @@ static bool is_over(const struct json *pod)
 
 static bool is_ready(const struct json *pod)
 {
-    return str_eq(json_find_str(condition_find(json_find(pod, "status", "conditions"), "Ready"), "status"), "True");
+    return str_eq(json_find_str(condition_find(json_find(pod, "status", "conditions"), "Ready"),
+                                "status"),
+                  "True");
 }
 
 /* The number that a named targetPort has in this pod; 0: it has none of that name. */
@@ -57,8 +59,8 @@ static struct json *ports_of(struct arena *a, const struct json *service, const 
         else if (json_int(target, 0) > 0)
             number = json_int(target, 0);
         if (number > 0)
-            json_append(ports, OBJ("name", STR(json_find_str(it.value, "name")), "port", INT(number), "protocol",
-                                   STR(protocol ? protocol : "TCP")));
+            json_append(ports, OBJ("name", STR(json_find_str(it.value, "name")), "port",
+                                   INT(number), "protocol", STR(protocol ? protocol : "TCP")));
     }
     return ports;
 }
@@ -67,10 +69,11 @@ static struct json *address_of(struct arena *a, const struct json *service, cons
 {
     const char *hostname = json_find_str(pod, "spec", "hostname");
     bool named = hostname && str_eq(json_find_str(pod, "spec", "subdomain"), meta_name(service));
-    return OBJ("hostname", named ? STR(hostname) : NULL, "ip", STR(json_find_str(pod, "status", "podIP")), "nodeName",
+    return OBJ("hostname", named ? STR(hostname) : NULL, "ip",
+               STR(json_find_str(pod, "status", "podIP")), "nodeName",
                STR(json_find_str(pod, "spec", "nodeName")), "targetRef",
-               OBJ("kind", STR("Pod"), "name", STR(meta_name(pod)), "namespace", STR(meta_namespace(pod)), "uid",
-                   STR(meta_uid(pod))));
+               OBJ("kind", STR("Pod"), "name", STR(meta_name(pod)), "namespace",
+                   STR(meta_namespace(pod)), "uid", STR(meta_uid(pod))));
 }
 
 /* The subset with these ports, made when there is none. */
@@ -97,7 +100,8 @@ static struct json *subsets_of(struct arena *a, const struct json *service, cons
     JSON_FOREACH(it, pods) {
         const struct json *pod = it.value;
         /* A pod on its way out gets no new connections. */
-        if (str_empty(json_find_str(pod, "status", "podIP")) || is_over(pod) || (meta_deleting(pod) && !all))
+        if (str_empty(json_find_str(pod, "status", "podIP")) || is_over(pod) ||
+            (meta_deleting(pod) && !all))
             continue;
         struct json *ports = ports_of(a, service, pod);
         if (json_size(ports) == 0 && !is_headless(service))
@@ -119,7 +123,8 @@ static struct json *subsets_of(struct arena *a, const struct json *service, cons
     return subsets;
 }
 
-struct json *endpoints_decide(struct arena *a, const struct json *service, const struct json *pods, const struct json *current)
+struct json *endpoints_decide(struct arena *a, const struct json *service, const struct json *pods,
+                              const struct json *current)
 {
     struct json *subsets = subsets_of(a, service, pods);
     struct json *labels = json_clone(a, json_find(service, "metadata", "labels"));
@@ -128,19 +133,23 @@ struct json *endpoints_decide(struct arena *a, const struct json *service, const
         json_set_str(a, labels, HEADLESS_LABEL, "");
     }
     const struct json *known = json_get(current, "subsets");
-    bool same_subsets = json_size(known) == 0 ? json_size(subsets) == 0 : json_equal(known, subsets);
+    bool same_subsets =
+        json_size(known) == 0 ? json_size(subsets) == 0 : json_equal(known, subsets);
     const struct json *known_labels = json_find(current, "metadata", "labels");
-    bool same_labels = json_size(known_labels) == 0 ? json_size(labels) == 0 : json_equal(known_labels, labels);
+    bool same_labels =
+        json_size(known_labels) == 0 ? json_size(labels) == 0 : json_equal(known_labels, labels);
     if (current && same_subsets && same_labels)
         return NULL;
     return OBJ("apiVersion", STR("v1"), "kind", STR("Endpoints"), "metadata",
-               OBJ("name", STR(meta_name(service)), "namespace", STR(meta_namespace(service)), "labels", labels), "subsets",
-               json_size(subsets) > 0 ? subsets : NULL);
+               OBJ("name", STR(meta_name(service)), "namespace", STR(meta_namespace(service)),
+                   "labels", labels),
+               "subsets", json_size(subsets) > 0 ? subsets : NULL);
 }
 
 /* ---- observe and apply --------------------------------------------------------------------------------------------- */
 
-static struct json *matching_pods(struct arena *a, struct informer *pods, const struct json *service, const char *ns)
+static struct json *matching_pods(struct arena *a, struct informer *pods,
+                                  const struct json *service, const char *ns)
 {
     struct json *list = EMPTY_ARR();
     CLEANUP(selector_cleanup) struct selector *selector = NULL;
@@ -155,9 +164,11 @@ static struct json *matching_pods(struct arena *a, struct informer *pods, const 
     return list;
 }
 
-static int remove_endpoints(struct endpoints_controller *e, const char *ns, const char *name, struct error **err)
+static int remove_endpoints(struct endpoints_controller *e, const char *ns, const char *name,
+                            struct error **err)
 {
-    CLEANUP(kube_object_cleanup) struct kube_object *current = informer_get(e->src.endpoints, ns, name);
+    CLEANUP(kube_object_cleanup)
+    struct kube_object *current = informer_get(e->src.endpoints, ns, name);
     if (!current)
         return 0;
     CLEANUP(error_cleanup) struct error *own = NULL;
@@ -171,33 +182,39 @@ static int remove_endpoints(struct endpoints_controller *e, const char *ns, cons
     return r;
 }
 
-static int reconcile(void *ctx, const char *key, struct arena *a, struct reconcile_result *ret, struct error **err)
+static int reconcile(void *ctx, const char *key, struct arena *a, struct reconcile_result *ret,
+                     struct error **err)
 {
     struct endpoints_controller *e = ctx;
     const char *ns;
     const char *name;
     kube_key_split(a, key, &ns, &name);
-    CLEANUP(kube_object_cleanup) struct kube_object *object = informer_get(e->src.services, ns, name);
+    CLEANUP(kube_object_cleanup)
+    struct kube_object *object = informer_get(e->src.services, ns, name);
     if (!object)
         return remove_endpoints(e, ns, name, err);
     struct json *service = kube_object_parse(a, object);
     /* Without a selector the Endpoints are somebody else's. */
     if (object->deleting || json_size(json_find(service, "spec", "selector")) == 0)
         return 0;
-    CLEANUP(kube_object_cleanup) struct kube_object *current = informer_get(e->src.endpoints, ns, name);
+    CLEANUP(kube_object_cleanup)
+    struct kube_object *current = informer_get(e->src.endpoints, ns, name);
     struct json *known = current ? kube_object_parse(a, current) : NULL;
-    struct json *wanted = endpoints_decide(a, service, matching_pods(a, e->src.pods, service, ns), known);
+    struct json *wanted =
+        endpoints_decide(a, service, matching_pods(a, e->src.pods, service, ns), known);
     if (!wanted)
         return 0;
     if (!current)
         return kube_create(e->src.client, &KUBE_ENDPOINTS, ns, wanted, a, NULL, err);
     json_set_str(a, json_get(wanted, "metadata"), "resourceVersion", current->resource_version);
-    json_set(a, json_get(wanted, "metadata"), "annotations", json_clone(a, json_find(known, "metadata", "annotations")));
+    json_set(a, json_get(wanted, "metadata"), "annotations",
+             json_clone(a, json_find(known, "metadata", "annotations")));
     return kube_update(e->src.client, &KUBE_ENDPOINTS, wanted, NULL, a, NULL, err);
 }
 
 /* A pod concerns the Services whose selectors match the labels it has or had. */
-static void pod_to_services(void *ctx, struct workqueue *q, struct kube_object *old, struct kube_object *new)
+static void pod_to_services(void *ctx, struct workqueue *q, struct kube_object *old,
+                            struct kube_object *new)
 {
     struct endpoints_controller *e = ctx;
     struct kube_object *pod = new ? new : old;
@@ -206,7 +223,8 @@ static void pod_to_services(void *ctx, struct workqueue *q, struct kube_object *
     for (size_t i = 0; i < services.count; i++) {
         AUTO_ARENA a = arena_new();
         bool match[2] = { new != NULL, old != NULL };
-        const struct json *selector = json_find(kube_object_parse(a, services.items[i]), "spec", "selector");
+        const struct json *selector =
+            json_find(kube_object_parse(a, services.items[i]), "spec", "selector");
         JSON_FOREACH(it, selector) {
             match[0] = match[0] && str_eq(kube_object_label(new, it.key), json_string(it.value));
             match[1] = match[1] && str_eq(kube_object_label(old, it.key), json_string(it.value));
@@ -217,12 +235,16 @@ static void pod_to_services(void *ctx, struct workqueue *q, struct kube_object *
     kube_object_list_done(&services);
 }
 
-struct endpoints_controller *endpoints_controller_new(const struct endpoints_sources *sources, struct controller **ret_controller)
+struct endpoints_controller *endpoints_controller_new(const struct endpoints_sources *sources,
+                                                      struct controller **ret_controller)
 {
     struct endpoints_controller *e = NEW0(struct endpoints_controller);
     e->src = *sources;
-    struct controller *c = controller_new(&(struct controller_options){
-        .name = "endpoints", .workers = 1, .reconcile = reconcile, .ctx = e, .clock = sources->clock });
+    struct controller *c = controller_new(&(struct controller_options){ .name = "endpoints",
+                                                                        .workers = 1,
+                                                                        .reconcile = reconcile,
+                                                                        .ctx = e,
+                                                                        .clock = sources->clock });
     controller_watch(c, sources->services);
     controller_watch(c, sources->endpoints);
     controller_watch_mapped(c, sources->pods, pod_to_services, e);

@@ -3,9 +3,10 @@
 
 #include "kube/controller.h"
 
-/* The Endpoints object of a Service with a selector. pods: array of those that its selector matches.
- * current: what is there, or NULL. Returns NULL when nothing has to change. */
-struct json *endpoints_decide(struct arena *a, const struct json *service, const struct json *pods, const struct json *current);
+/* The Endpoints object of a Service with a selector. pods: array of those that its selector
+ * matches. current: what is there, or NULL. Returns NULL when nothing has to change. */
+struct json *endpoints_decide(struct arena *a, const struct json *service, const struct json *pods,
+                              const struct json *current);
 
 struct endpoints_sources {
     struct kube_client *client;
@@ -15,5 +16,6 @@ struct endpoints_sources {
     struct clock *clock;
 };
 struct endpoints_controller;
-struct endpoints_controller *endpoints_controller_new(const struct endpoints_sources *sources, struct controller **ret_controller);
+struct endpoints_controller *endpoints_controller_new(const struct endpoints_sources *sources,
+                                                      struct controller **ret_controller);
 void endpoints_controller_free(struct endpoints_controller *e);

@@ -1,5 +1,5 @@
-/* Environment and command line of a container, in the kubelet's order: image, envFrom, env; later ones win, and a value may
- * use what stands before it. */
+/* Environment and command line of a container, in the kubelet's order: image, envFrom, env; later
+ * ones win, and a value may use what stands before it. */
 #include "machine/podenv.h"
 
 #include <stdlib.h>
@@ -14,7 +14,8 @@
 
 /* ---- expansion ----------------------------------------------------------------------------------------------------- */
 
-char *env_expand(struct arena *a, const char *text, const char *(*lookup)(void *ctx, const char *name), void *ctx)
+char *env_expand(struct arena *a, const char *text,
+                 const char *(*lookup)(void *ctx, const char *name), void *ctx)
 {
     AUTO_BUF b = BUF_INIT(MAX_TEXT);
     while (*text) {
@@ -43,8 +44,8 @@ static const char *lookup_map(void *ctx, const char *name)
 
 /* ---- values -------------------------------------------------------------------------------------------------------- */
 
-static int value_from(struct arena *a, const struct env_request *q, const struct json *from, const char **ret,
-                      struct error **err)
+static int value_from(struct arena *a, const struct env_request *q, const struct json *from,
+                      const char **ret, struct error **err)
 {
     const struct json *ref;
     if ((ref = json_get(from, "fieldRef")))
@@ -63,13 +64,15 @@ static bool valid_name(const char *name)
     return *name && !strchr(name, '=');
 }
 
-static int add_source(struct arena *a, const struct env_request *q, struct map *env, const char *resource,
-                      const struct json *ref, const char *prefix, struct error **err)
+static int add_source(struct arena *a, const struct env_request *q, struct map *env,
+                      const char *resource, const struct json *ref, const char *prefix,
+                      struct error **err)
 {
     const struct pod_sources *src = q->pod->sources;
     struct json *obj = NULL;
     CLEANUP(error_cleanup) struct error *e = NULL;
-    int r = src->get(src->ctx, resource, meta_namespace(q->pod->pod), json_find_str(ref, "name"), a, &obj, &e);
+    int r = src->get(src->ctx, resource, meta_namespace(q->pod->pod), json_find_str(ref, "name"), a,
+                     &obj, &e);
     if (r == -ERROR_NOT_FOUND && json_find_bool(ref, false, "optional"))
         return 0;
     if (r < 0) {
@@ -88,7 +91,8 @@ static int add_source(struct arena *a, const struct env_request *q, struct map *
     return r;
 }
 
-static int add_env_from(struct arena *a, const struct env_request *q, struct map *env, struct error **err)
+static int add_env_from(struct arena *a, const struct env_request *q, struct map *env,
+                        struct error **err)
 {
     int r = 0;
     JSON_FOREACH(it, json_get(q->container, "envFrom")) {
@@ -103,7 +107,8 @@ static int add_env_from(struct arena *a, const struct env_request *q, struct map
     return r;
 }
 
-static int add_env(struct arena *a, const struct env_request *q, struct map *env, struct error **err)
+static int add_env(struct arena *a, const struct env_request *q, struct map *env,
+                   struct error **err)
 {
     JSON_FOREACH(it, json_get(q->container, "env")) {
         const char *name = json_find_str(it.value, "name");
@@ -141,17 +146,20 @@ static const char *mounts_text(struct arena *a, const struct env_request *q)
     return arena_strdup(a, buf_str(&b));
 }
 
-static char **words(struct arena *a, const struct env_request *q, struct map *env, const struct json *list, char **at)
+static char **words(struct arena *a, const struct env_request *q, struct map *env,
+                    const struct json *list, char **at)
 {
     JSON_FOREACH(it, list) {
         const char *word = json_string(it.value);
         if (word)
-            *at++ = volumes_translate(a, q->mounts, q->mount_count, env_expand(a, word, lookup_map, env));
+            *at++ = volumes_translate(a, q->mounts, q->mount_count,
+                                      env_expand(a, word, lookup_map, env));
     }
     return at;
 }
 
-int env_build(struct arena *a, const struct env_request *q, struct env_result *ret, struct error **err)
+int env_build(struct arena *a, const struct env_request *q, struct env_result *ret,
+              struct error **err)
 {
     AUTO_MAP env = map_new(NULL);
     JSON_FOREACH(it, q->image_env) {
@@ -180,7 +188,8 @@ int env_build(struct arena *a, const struct env_request *q, struct env_result *r
     const char *name;
     void *value;
     while (map_next(env, &it, &name, &value))
-        list[n++] = arena_printf(a, "%s=%s", name, volumes_translate(a, q->mounts, q->mount_count, value));
+        list[n++] =
+            arena_printf(a, "%s=%s", name, volumes_translate(a, q->mounts, q->mount_count, value));
     if (q->mount_count > 0)
         list[n++] = arena_printf(a, "KAITO_MOUNTS=%s", mounts_text(a, q));
     *ret = (struct env_result){ .env = list, .argv = argv, .has_command = json_size(command) > 0 };

@@ -23,23 +23,27 @@ struct images {
     char *engine_path;
     char *user_file;
     struct arena *builtin_arena;
-    const struct json *builtin;    /* arrays of entries */
+    const struct json *builtin; /* arrays of entries */
     struct arena *user_arena;
     const struct json *user;
     struct timespec user_mtime;
     off_t user_size;
 };
 
-static const char *const keys[] = { "match", "executables", "command", "env", "path", "run", "get" };
+static const char *const keys[] = {
+    "match", "executables", "command", "env", "path", "run", "get"
+};
 
-static int check_strings(const struct json *v, const char *where, const char *key, struct error **err)
+static int check_strings(const struct json *v, const char *where, const char *key,
+                         struct error **err)
 {
     if (v && !json_is_array(v))
-        return error_set(err, ERROR_INVALID, "%s.%s is of type %s; it must be an array of strings", where, key,
-                         json_type_name(json_type(v)));
+        return error_set(err, ERROR_INVALID, "%s.%s is of type %s; it must be an array of strings",
+                         where, key, json_type_name(json_type(v)));
     JSON_FOREACH(it, v) {
         if (!json_is_string(it.value))
-            return error_set(err, ERROR_INVALID, "%s.%s[%zu] must be a string", where, key, it.index);
+            return error_set(err, ERROR_INVALID, "%s.%s[%zu] must be a string", where, key,
+                             it.index);
     }
     return 0;
 }
@@ -53,8 +57,10 @@ static int check_entry(const struct json *entry, const char *where, struct error
         for (size_t i = 0; i < COUNT_OF(keys); i++)
             known = known || str_eq(it.key, keys[i]);
         if (!known)
-            return error_set(err, ERROR_INVALID, "%s.%s is not known; there are match, executables, command, env, path, run, get",
-                             where, it.key);
+            return error_set(
+                err, ERROR_INVALID,
+                "%s.%s is not known; there are match, executables, command, env, path, run, get",
+                where, it.key);
     }
     int r = 0;
     if (json_get(entry, "run") && !str_eq(json_find_str(entry, "run"), "host"))
@@ -67,12 +73,14 @@ static int check_entry(const struct json *entry, const char *where, struct error
         r = check_strings(json_get(entry, "path"), where, "path", err);
     JSON_FOREACH(it, json_get(entry, "env")) {
         if (r == 0 && !json_is_string(it.value))
-            r = error_set(err, ERROR_INVALID, "%s.env.%s must be a string", where, it.key ? it.key : "");
+            r = error_set(err, ERROR_INVALID, "%s.env.%s must be a string", where,
+                          it.key ? it.key : "");
     }
     return r;
 }
 
-static int parse(struct arena *a, const char *text, size_t len, const struct json **ret, struct error **err)
+static int parse(struct arena *a, const char *text, size_t len, const struct json **ret,
+                 struct error **err)
 {
     struct json *v = NULL;
     int r = json_parse(a, text, len, &v, err);
@@ -101,7 +109,8 @@ static int refresh(struct images *im, bool must_exist, struct error **err)
             return error_set_errno(err, errno, "the image map %s", im->user_file);
         st = (struct stat){ 0 };
     }
-    if (st.st_size == im->user_size && st.st_mtim.tv_sec == im->user_mtime.tv_sec && st.st_mtim.tv_nsec == im->user_mtime.tv_nsec)
+    if (st.st_size == im->user_size && st.st_mtim.tv_sec == im->user_mtime.tv_sec &&
+        st.st_mtim.tv_nsec == im->user_mtime.tv_nsec)
         return 0;
     const struct json *user = NULL;
     struct arena *a = arena_new();
@@ -164,7 +173,8 @@ char *image_name(struct arena *a, const char *reference)
     return arena_strndup(a, name, strcspn(name, ":@"));
 }
 
-static const struct json *find_entry(struct arena *a, const struct json *list, const char *reference)
+static const struct json *find_entry(struct arena *a, const struct json *list,
+                                     const char *reference)
 {
     const char *name = image_name(a, reference);
     JSON_FOREACH(it, list) {
@@ -215,7 +225,8 @@ static const char *path_of(struct arena *a, const struct images *im, const struc
     return arena_strdup(a, buf_str(&b));
 }
 
-int images_resolve(struct images *im, struct arena *a, const char *reference, struct image *ret, struct error **err)
+int images_resolve(struct images *im, struct arena *a, const char *reference, struct image *ret,
+                   struct error **err)
 {
     LOCK(&im->lock);
     int r = refresh(im, false, err);
@@ -226,10 +237,11 @@ int images_resolve(struct images *im, struct arena *a, const char *reference, st
         entry = find_entry(a, im->builtin, reference);
     const char *name = image_name(a, reference);
     if (!entry)
-        return error_set(err, ERROR_NOT_FOUND,
-                         "no program of this machine stands for the image \"%s\"; map it in %s, for example "
-                         "{\"images\": [{\"match\": \"%s\", \"run\": \"host\"}]}",
-                         reference, im->user_file ? im->user_file : "an image map (--images)", name);
+        return error_set(
+            err, ERROR_NOT_FOUND,
+            "no program of this machine stands for the image \"%s\"; map it in %s, for example "
+            "{\"images\": [{\"match\": \"%s\", \"run\": \"host\"}]}",
+            reference, im->user_file ? im->user_file : "an image map (--images)", name);
     const char *path = path_of(a, im, entry);
     const char *program = NULL;
     JSON_FOREACH(it, json_get(entry, "executables")) {
@@ -237,8 +249,9 @@ int images_resolve(struct images *im, struct arena *a, const char *reference, st
         const char *found = find_program(a, wanted, path);
         const char *get = json_find_str(entry, "get");
         if (!found)
-            return error_set(err, ERROR_NOT_FOUND, "the image \"%s\" needs the program %s, which is not in %s%s%s", reference, wanted,
-                             path, get ? "; " : "", get ? get : "");
+            return error_set(err, ERROR_NOT_FOUND,
+                             "the image \"%s\" needs the program %s, which is not in %s%s%s",
+                             reference, wanted, path, get ? "; " : "", get ? get : "");
         program = program ? program : found;
     }
     *ret = (struct image){

@@ -58,7 +58,8 @@ static void stop_container(struct pod *p, const struct json *pod, const struct p
     container_stop(&p->processes[action->index].process, action->grace_ms);
 }
 
-static void publish(struct pod *p, const struct json *pod, const struct json *status, bool delete_it)
+static void publish(struct pod *p, const struct json *pod, const struct json *status,
+                    bool delete_it)
 {
     if (!p->object || p->gone)
         return;
@@ -71,7 +72,8 @@ static void publish(struct pod *p, const struct json *pod, const struct json *st
         p->published = mem_strdup(json_text(a, status));
     }
     p->deletion_sent = p->deletion_sent || delete_it;
-    status_writer_set(p->k->o.writer, p->ns, p->name, p->uid, p->frozen ? json_get(pod, "status") : status, delete_it);
+    status_writer_set(p->k->o.writer, p->ns, p->name, p->uid,
+                      p->frozen ? json_get(pod, "status") : status, delete_it);
 }
 
 /* Carries out what there is to do; true when that may have changed what comes next. */
@@ -99,7 +101,8 @@ static bool pod_sync(struct pod *p)
     for (int round = 0;; round++) {
         view_of(p, pod, &view);
         pod_decide(a, &view, &plan);
-        /* Twice is enough: what was started or stopped now says by itself when it is time for more. */
+        /* Twice is enough: what was started or stopped now says by itself when it is time for more.
+         */
         if (!carry_out(p, a, pod, &plan) || round == 1)
             break;
     }
@@ -187,7 +190,8 @@ static void pod_changed(struct kubelet *k, const char *ns, const char *name)
     }
 }
 
-static void source_changed(struct kubelet *k, const char *resource, const char *ns, const char *name)
+static void source_changed(struct kubelet *k, const char *resource, const char *ns,
+                           const char *name)
 {
     struct map_iter it = MAP_ITER_INIT;
     void *value;
@@ -278,7 +282,7 @@ static void stop_pod(struct pod *p, int64_t grace_ms)
 {
     AUTO_ARENA a = arena_new();
     const struct json *pod = pod_json(a, p);
-    int64_t own_ms = json_find_int(pod, 30, "spec", "terminationGracePeriodSeconds") * 1000;
+    int64_t own_ms = pod_spec_grace_ms(pod);
     for (size_t i = 0; i < p->count; i++) {
         pod_cancel_probes(p, i);
         if (!container_alive(&p->containers[i]))
@@ -336,7 +340,8 @@ static bool is_adopted(void *ctx, const char *dir)
         return false;
     struct pod *p = map_get_n(k->pods, rest + 1, strcspn(rest + 1, "/"));
     for (size_t i = 0; p && i < p->count; i++)
-        if (container_alive(&p->containers[i]) && str_eq(dir, pod_container_dir(a, p, i, p->containers[i].attempt)))
+        if (container_alive(&p->containers[i]) &&
+            str_eq(dir, pod_container_dir(a, p, i, p->containers[i].attempt)))
             return true;
     return false;
 }
@@ -364,22 +369,24 @@ static void adopt_all(struct kubelet *k)
         char text[2][24];
         snprintf(text[0], sizeof(text[0]), "%zu", adopted);
         snprintf(text[1], sizeof(text[1]), "%u", killed);
-        log_info("took over what an earlier run left", "containers", text[0], "strays_killed", text[1], NULL);
+        log_info("took over what an earlier run left", "containers", text[0], "strays_killed",
+                 text[1], NULL);
     }
 }
 
 /* ---- life ---------------------------------------------------------------------------------------------------------- */
 
 /* Kubernetes' words for what is missing: `configmap "x" not found`. */
-static int get_source(void *ctx, const char *resource, const char *ns, const char *name, struct arena *a, struct json **ret,
-                      struct error **err)
+static int get_source(void *ctx, const char *resource, const char *ns, const char *name,
+                      struct arena *a, struct json **ret, struct error **err)
 {
     struct kubelet *k = ctx;
     bool secret = str_eq(resource, "secrets");
     CLEANUP(error_cleanup) struct error *e = NULL;
     int r = kube_get(k->o.client, secret ? &KUBE_SECRETS : &KUBE_CONFIGMAPS, ns, name, a, ret, &e);
     if (r == -ERROR_NOT_FOUND)
-        return error_set(err, ERROR_NOT_FOUND, "%s \"%s\" not found", secret ? "secret" : "configmap", name);
+        return error_set(err, ERROR_NOT_FOUND, "%s \"%s\" not found",
+                         secret ? "secret" : "configmap", name);
     if (r < 0 && err)
         *err = TAKE_PTR(e);
     return r;

@@ -1,4 +1,5 @@
-/* What the files kubelet*.c share. Everything belongs to the kubelet's thread, except where it is said. */
+/* What the files kubelet*.c share. Everything belongs to the kubelet's thread, except where it is
+ * said. */
 #pragma once
 
 #include "base/map.h"
@@ -17,10 +18,10 @@ struct pod;
 /* The process of a container, and the probe attempts on it. */
 struct pod_process {
     struct pod *pod;
-    size_t index;                  /* of the container */
+    size_t index; /* of the container */
     struct container_process process;
-    struct loop_source started;    /* the shim has written that it started the container, or why not */
-    struct loop_source ended;      /* the shim has gone */
+    struct loop_source started; /* the shim has written that it started the container, or why not */
+    struct loop_source ended;   /* the shim has gone */
     struct probe_attempt *attempts[PROBE_KIND_COUNT];
     struct pod_probe {
         struct pod_process *process;
@@ -34,38 +35,39 @@ struct pod {
     char *name;
     char *uid;
     char *dir;
-    char ip[ADDRESS_SIZE];         /* "" when none */
+    char ip[ADDRESS_SIZE]; /* "" when none */
     bool host_network;
-    struct kube_object *object;    /* the newest; NULL: adopted, and not in the API */
+    struct kube_object *object; /* the newest; NULL: adopted, and not in the API */
     struct container *containers;
     struct pod_process *processes; /* as many */
     size_t count;
     int64_t start_time_ns;
     bool gone;
-    bool frozen;                   /* it was over when we first saw it: its status is not ours to make up */
-    bool dirty;                    /* to be looked at */
-    int64_t wake_at;               /* mono */
+    bool frozen;     /* it was over when we first saw it: its status is not ours to make up */
+    bool dirty;      /* to be looked at */
+    int64_t wake_at; /* mono */
     bool volumes_ready;
     char *volumes_error;
     unsigned volumes_failures;
-    int64_t volumes_retry;         /* mono */
-    char *published;               /* status as last given to the writer; NULL: none */
+    int64_t volumes_retry; /* mono */
+    char *published;       /* status as last given to the writer; NULL: none */
     bool deletion_sent;
 };
 
 struct kubelet {
-    struct kubelet_options o;      /* strings copied into `strings` */
+    struct kubelet_options o; /* strings copied into `strings` */
     struct arena *strings;
     char *pods_dir;
     struct loop *loop;
     struct address_pool *addresses;
     struct pod_sources sources;
-    struct map *pods;              /* uid → struct pod */
+    struct map *pods; /* uid → struct pod */
     pthread_t thread;
     bool running;
     /* under lock */
     pthread_mutex_t lock;
-    struct map *inbox;             /* keys of changed pods, "c/ns/name" and "s/ns/name" of ConfigMaps and Secrets */
+    struct map
+        *inbox; /* keys of changed pods, "c/ns/name" and "s/ns/name" of ConfigMaps and Secrets */
     bool stopping;
     int64_t stop_grace_ms;
 };
@@ -82,7 +84,8 @@ void pod_free(struct pod *p, bool remove_dir);
 void pod_set_object(struct pod *p, struct kube_object *object);
 /* The spec with the newest status. For pods that are not in the API, as much as is known. */
 struct json *pod_json(struct arena *a, const struct pod *p);
-void pod_context_init(struct pod_context *x, struct arena *a, const struct pod *p, const struct json *pod);
+void pod_context_init(struct pod_context *x, struct arena *a, const struct pod *p,
+                      const struct json *pod);
 /* An instance has ended: its state becomes the container's end. */
 void pod_take_end(struct arena *a, struct pod *p, size_t index, const struct container_state *s);
 /* The machine is about to end the container in this directory. */
@@ -95,9 +98,10 @@ void pod_start_container(struct pod *p, struct arena *a, struct json *pod, size_
 void pod_watch_process(struct pod *p, size_t index);
 /* The shim of a container has gone: takes its end in. */
 void pod_collect_process(struct pod *p, size_t index);
-void pod_start_probe(struct pod *p, struct arena *a, const struct json *pod, size_t index, enum probe_kind kind);
+void pod_start_probe(struct pod *p, struct arena *a, const struct json *pod, size_t index,
+                     enum probe_kind kind);
 void pod_cancel_probes(struct pod *p, size_t index);
 void pod_refresh_volumes(struct pod *p, struct arena *a, const struct json *pod);
 
 /* ---- kubelet.c ---- */
-void pod_mark(struct pod *p);      /* look at it again before the next wait */
+void pod_mark(struct pod *p); /* look at it again before the next wait */

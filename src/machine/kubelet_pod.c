@@ -11,9 +11,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "json/build.h"
 #include "kube/meta.h"
 #include "machine/kubelet_internal.h"
+#include "json/build.h"
 
 #define POD_FILE "pod.json"
 #define STOPPED_FILE "stopped"
@@ -80,7 +80,8 @@ void pod_free(struct pod *p, bool remove_dir)
     if (remove_dir) {
         CLEANUP(error_cleanup) struct error *err = NULL;
         if (file_remove_tree(p->dir, &err) < 0)
-            log_warn("cannot remove a pod's directory", "pod", p->name, "error", error_message(err), NULL);
+            log_warn("cannot remove a pod's directory", "pod", p->name, "error", error_message(err),
+                     NULL);
     }
     if (p->ip[0] && !p->host_network)
         address_pool_release(p->k->addresses, p->ip);
@@ -106,11 +107,12 @@ void pod_set_object(struct pod *p, struct kube_object *object)
 
 static bool is_ours(const char *condition)
 {
-    return str_eq(condition, "PodReadyToStartContainers") || str_eq(condition, "Initialized") || str_eq(condition, "Ready") ||
-           str_eq(condition, "ContainersReady");
+    return str_eq(condition, "PodReadyToStartContainers") || str_eq(condition, "Initialized") ||
+           str_eq(condition, "Ready") || str_eq(condition, "ContainersReady");
 }
 
-/* Our last status, which the informer may not have seen yet, with what others have written meanwhile. */
+/* Our last status, which the informer may not have seen yet, with what others have written
+ * meanwhile. */
 static void put_status(struct arena *a, const struct pod *p, struct json *pod)
 {
     struct json *published = NULL;
@@ -139,7 +141,8 @@ struct json *pod_json(struct arena *a, const struct pod *p)
     return pod;
 }
 
-void pod_context_init(struct pod_context *x, struct arena *a, const struct pod *p, const struct json *pod)
+void pod_context_init(struct pod_context *x, struct arena *a, const struct pod *p,
+                      const struct json *pod)
 {
     *x = (struct pod_context){
         .pod = pod,
@@ -173,8 +176,8 @@ const struct json *pod_container_spec(const struct json *pod, const struct conta
 static int write_pod_file(const struct pod *p, struct error **err)
 {
     AUTO_ARENA a = arena_new();
-    struct json *v = OBJ("namespace", STR(p->ns), "name", STR(p->name), "uid", STR(p->uid), "ip", STR(p->ip), "startTime",
-                         INT(p->start_time_ns));
+    struct json *v = OBJ("namespace", STR(p->ns), "name", STR(p->name), "uid", STR(p->uid), "ip",
+                         STR(p->ip), "startTime", INT(p->start_time_ns));
     const char *text = json_text(a, v);
     const char *path = arena_printf(a, "%s/" POD_FILE, p->dir);
     const char *tmp = arena_printf(a, "%s.tmp", path);
@@ -220,13 +223,15 @@ struct pod *pod_new(struct kubelet *k, struct kube_object *object)
     if (!err && file_mkdirs(p->dir, 0750, &err) == 0)
         write_pod_file(p, &err);
     if (err)
-        log_error("cannot set a pod up", "pod", p->name, "namespace", p->ns, "error", error_message(err), NULL);
+        log_error("cannot set a pod up", "pod", p->name, "namespace", p->ns, "error",
+                  error_message(err), NULL);
     return p;
 }
 
 /* ---- adoption ------------------------------------------------------------------------------------------------------ */
 
-/* The two highest numbers of attempts in a container's directory. Returns how many there are (0 to 2). */
+/* The two highest numbers of attempts in a container's directory. Returns how many there are (0 to
+ * 2). */
 static int newest_attempts(const char *dir, unsigned *ret_newest, unsigned *ret_before)
 {
     DIR *d = opendir(dir);
@@ -264,12 +269,15 @@ static void end_of(const struct container_state *s, unsigned attempt, struct con
     };
 }
 
-/* What the API was last told of a container: whether it was started and ready decides what its probes begin with, so that a
- * model that serves is not taken out of its Service when `kaito up` is replaced. */
+/* What the API was last told of a container: whether it was started and ready decides what its
+ * probes begin with, so that a model that serves is not taken out of its Service when `kaito up` is
+ * replaced. */
 static void restore_probes(struct container *c, const struct json *pod, int64_t now_mono)
 {
-    JSON_FOREACH(it, json_find(pod, "status", c->init ? "initContainerStatuses" : "containerStatuses")) {
-        if (!str_eq(json_find_str(it.value, "name"), c->name) || json_find_int(it.value, -1, "restartCount") != (int64_t)c->attempt)
+    JSON_FOREACH(it, json_find(pod, "status",
+                               c->init ? "initContainerStatuses" : "containerStatuses")) {
+        if (!str_eq(json_find_str(it.value, "name"), c->name) ||
+            json_find_int(it.value, -1, "restartCount") != (int64_t)c->attempt)
             continue;
         c->probes[PROBE_STARTUP].good = json_find_bool(it.value, false, "started");
         c->probes[PROBE_READINESS].good = json_find_bool(it.value, false, "ready");
@@ -278,10 +286,12 @@ static void restore_probes(struct container *c, const struct json *pod, int64_t 
         c->probes[i].next_ns = now_mono;
 }
 
-/* A clean stop of the machine leaves this mark: its containers were ended by the machine, not by themselves. */
+/* A clean stop of the machine leaves this mark: its containers were ended by the machine, not by
+ * themselves. */
 void pod_mark_stopped(struct arena *a, const char *dir)
 {
-    AUTO_FD fd = open(arena_printf(a, "%s/" STOPPED_FILE, dir), O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
+    AUTO_FD fd =
+        open(arena_printf(a, "%s/" STOPPED_FILE, dir), O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
     if (fd < 0)
         log_warn("cannot mark a container as stopped", "dir", dir, "error", strerror(errno), NULL);
 }
@@ -323,12 +333,14 @@ static void adopt_container(struct arena *a, struct pod *p, size_t index, const 
     int n = newest_attempts(arena_printf(a, "%s/containers/%s", p->dir, c->name), &newest, &before);
     int64_t now = kubelet_mono(k);
     struct container_state s;
-    if (n == 2 && container_state_read(a, pod_container_dir(a, p, index, before), &s, NULL) == 0 && s.finished_ns != 0)
+    if (n == 2 && container_state_read(a, pod_container_dir(a, p, index, before), &s, NULL) == 0 &&
+        s.finished_ns != 0)
         end_of(&s, before, &c->last);
     if (n == 0)
         return;
     const char *dir = pod_container_dir(a, p, index, newest);
-    enum container_life life = container_adopt(a, dir, kubelet_wall(k), &p->processes[index].process, &s);
+    enum container_life life =
+        container_adopt(a, dir, kubelet_wall(k), &p->processes[index].process, &s);
     c->attempt = newest;
     c->has_run = true;
     if (life == CONTAINER_LIFE_ALIVE) {
@@ -380,7 +392,8 @@ struct pod *pod_adopt(struct kubelet *k, const char *uid, struct kube_object *ob
     bool stopped = false;
     for (size_t i = 0; i < p->count; i++) {
         alive = alive || container_alive(&p->containers[i]);
-        stopped = stopped || (p->containers[i].has_run && p->containers[i].phase == CONTAINER_WAITING);
+        stopped =
+            stopped || (p->containers[i].has_run && p->containers[i].phase == CONTAINER_WAITING);
     }
     p->frozen = !alive && pod && is_over(pod);
     /* After a clean stop the pod begins anew, init containers included. */

@@ -10,10 +10,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "json/build.h"
 #include "kube/meta.h"
 #include "machine/kubelet_internal.h"
 #include "machine/logs.h"
+#include "json/build.h"
 
 #define IMAGE_FIRST_MS 10000
 #define IMAGE_MAX_MS 300000
@@ -32,7 +32,8 @@ static void process_of(struct loop_source *s, size_t offset, struct pod_process 
 
 /* ---- events about the pod ------------------------------------------------------------------------------------------ */
 
-#define EVENT(p, pod, type, reason, ...) event_record((p)->k->o.events, (pod), (type), (reason), __VA_ARGS__)
+#define EVENT(p, pod, type, reason, ...)                                                           \
+    event_record((p)->k->o.events, (pod), (type), (reason), __VA_ARGS__)
 
 static void fail_event(struct pod *p, const struct json *pod, const char *text)
 {
@@ -42,9 +43,11 @@ static void fail_event(struct pod *p, const struct json *pod, const char *text)
 /* ---- watching ------------------------------------------------------------------------------------------------------ */
 
 /* What the container said last, for the status: when its policy asks for it and it failed. */
-static char *last_words(struct arena *a, const struct pod *p, const struct json *spec, const char *dir, int exit_code)
+static char *last_words(struct arena *a, const struct pod *p, const struct json *spec,
+                        const char *dir, int exit_code)
 {
-    if (exit_code == 0 || !str_eq(json_find_str(spec, "terminationMessagePolicy"), "FallbackToLogsOnError"))
+    if (exit_code == 0 ||
+        !str_eq(json_find_str(spec, "terminationMessagePolicy"), "FallbackToLogsOnError"))
         return NULL;
     return log_tail(a, dir, MESSAGE_MAX_LINES, MESSAGE_MAX_BYTES);
 }
@@ -69,9 +72,12 @@ void pod_collect_process(struct pod *p, size_t index)
     bool start_error = s.pid == 0 && !s.lost;
     pod_take_end(a, p, index, &s);
     c->end.start_error = c->end.set && start_error;
-    struct pod_view view = { .pod = pod, .containers = p->containers, .count = p->count, .gone = p->gone };
+    struct pod_view view = {
+        .pod = pod, .containers = p->containers, .count = p->count, .gone = p->gone
+    };
     if (container_will_restart(&view, c) && container_backoff_end(c) > kubelet_mono(p->k))
-        EVENT(p, pod, "Warning", "BackOff", "Back-off restarting failed container %s in pod %s_%s(%s)", c->name, p->name, p->ns,
+        EVENT(p, pod, "Warning", "BackOff",
+              "Back-off restarting failed container %s in pod %s_%s(%s)", c->name, p->name, p->ns,
               p->uid);
     pod_mark(p);
 }
@@ -94,7 +100,8 @@ static void on_started(struct loop_source *source, uint32_t events)
     close(pp->process.started_fd);
     pp->process.started_fd = -1;
     struct container_state s;
-    if (container_state_read(a, pod_container_dir(a, p, pp->index, c->attempt), &s, NULL) < 0 || s.pid == 0)
+    if (container_state_read(a, pod_container_dir(a, p, pp->index, c->attempt), &s, NULL) < 0 ||
+        s.pid == 0)
         return; /* it could not: the shim ends, and that tells the rest */
     container_set_running(c, s.started_ns, kubelet_mono(p->k));
     EVENT(p, pod_json(a, p), "Normal", "Started", "Started container %s", c->name);
@@ -122,7 +129,8 @@ static void set_volumes_error(struct pod *p, const char *text)
     p->volumes_error = mem_strdup(text);
 }
 
-static bool prepare_volumes(struct pod *p, const struct pod_context *x, struct arena *a, const struct json *pod)
+static bool prepare_volumes(struct pod *p, const struct pod_context *x, struct arena *a,
+                            const struct json *pod)
 {
     if (p->volumes_ready)
         return true;
@@ -175,8 +183,10 @@ static const char *env_value(char *const *env, const char *name)
     return NULL;
 }
 
-/* As the shell would find it, in the container's own PATH; as it is when it cannot be found: the error names it. */
-static const char *find_program(struct arena *a, const char *name, char *const *env, const char *cwd)
+/* As the shell would find it, in the container's own PATH; as it is when it cannot be found: the
+ * error names it. */
+static const char *find_program(struct arena *a, const char *name, char *const *env,
+                                const char *cwd)
 {
     if (name[0] == '/')
         return name;
@@ -193,7 +203,8 @@ static const char *find_program(struct arena *a, const char *name, char *const *
 }
 
 /* What the image runs when the container names nothing, and the container's args behind it. */
-static char **whole_command(struct arena *a, const struct image *image, const struct env_result *env)
+static char **whole_command(struct arena *a, const struct image *image,
+                            const struct env_result *env)
 {
     if (env->has_command || !image->command)
         return env->argv;
@@ -216,8 +227,9 @@ struct launch_plan {
     char **env;
 };
 
-static int plan_launch(struct arena *a, struct pod *p, const struct pod_context *x, const struct json *spec, const struct image *image,
-                       const char *dir, struct launch_plan *ret, struct error **err)
+static int plan_launch(struct arena *a, struct pod *p, const struct pod_context *x,
+                       const struct json *spec, const struct image *image, const char *dir,
+                       struct launch_plan *ret, struct error **err)
 {
     struct mount *mounts = NULL;
     size_t n = 0;
@@ -238,7 +250,8 @@ static int plan_launch(struct arena *a, struct pod *p, const struct pod_context 
         return r;
     const char *cwd = json_find_str(spec, "workingDir");
     *ret = (struct launch_plan){
-        .cwd = str_empty(cwd) ? arena_printf(a, "%s/work", dir) : volumes_translate(a, mounts, n, cwd),
+        .cwd =
+            str_empty(cwd) ? arena_printf(a, "%s/work", dir) : volumes_translate(a, mounts, n, cwd),
         .argv = whole_command(a, image, &env),
         .env = env.env,
     };
@@ -250,21 +263,24 @@ static int plan_launch(struct arena *a, struct pod *p, const struct pod_context 
 
 /* ---- start --------------------------------------------------------------------------------------------------------- */
 
-static bool resolve_image(struct pod *p, struct arena *a, const struct json *pod, const struct json *spec, struct container *c,
-                          struct image *ret)
+static bool resolve_image(struct pod *p, struct arena *a, const struct json *pod,
+                          const struct json *spec, struct container *c, struct image *ret)
 {
     const char *reference = json_find_str(spec, "image");
     CLEANUP(error_cleanup) struct error *err = NULL;
     if (images_resolve(p->k->o.images, a, reference ? reference : "", ret, &err) == 0) {
         free(c->image_id);
         c->image_id = mem_strdup(ret->id);
-        EVENT(p, pod, "Normal", "Pulled", "Container image \"%s\" already present on machine", reference);
+        EVENT(p, pod, "Normal", "Pulled", "Container image \"%s\" already present on machine",
+              reference);
         return true;
     }
-    EVENT(p, pod, "Warning", "Failed", "Failed to pull image \"%s\": %s", reference ? reference : "", error_message(err));
+    EVENT(p, pod, "Warning", "Failed", "Failed to pull image \"%s\": %s",
+          reference ? reference : "", error_message(err));
     fail_event(p, pod, "ErrImagePull");
     EVENT(p, pod, "Normal", "BackOff", "Back-off pulling image \"%s\"", reference ? reference : "");
-    container_set_waiting(c, "ErrImagePull", error_message(err), IMAGE_FIRST_MS, IMAGE_MAX_MS, kubelet_mono(p->k));
+    container_set_waiting(c, "ErrImagePull", error_message(err), IMAGE_FIRST_MS, IMAGE_MAX_MS,
+                          kubelet_mono(p->k));
     return false;
 }
 
@@ -290,11 +306,12 @@ static void remove_old_attempt(struct arena *a, struct pod *p, size_t index)
         file_remove_tree(pod_container_dir(a, p, index, attempt - 2), NULL);
 }
 
-static int launch(struct arena *a, struct pod *p, size_t index, const char *dir, const struct launch_plan *plan,
-                  const struct json *pod, struct error **err)
+static int launch(struct arena *a, struct pod *p, size_t index, const char *dir,
+                  const struct launch_plan *plan, const struct json *pod, struct error **err)
 {
     if (!plan->path)
-        return error_set(err, ERROR_NOT_FOUND, "exec: \"%s\": executable file not found in $PATH", plan->argv[0]);
+        return error_set(err, ERROR_NOT_FOUND, "exec: \"%s\": executable file not found in $PATH",
+                         plan->argv[0]);
     int r = file_mkdirs(arena_printf(a, "%s/work", dir), 0755, err);
     if (r < 0)
         return r;
@@ -304,7 +321,7 @@ static int launch(struct arena *a, struct pod *p, size_t index, const char *dir,
         .argv = plan->argv,
         .env = plan->env,
         .cwd = plan->cwd,
-        .grace_ms = json_find_int(pod, 30, "spec", "terminationGracePeriodSeconds") * 1000,
+        .grace_ms = pod_spec_grace_ms(pod),
     };
     return container_launch(p->k->o.shim_path, &l, &p->processes[index].process, err);
 }
@@ -325,8 +342,8 @@ void pod_start_container(struct pod *p, struct arena *a, struct json *pod, size_
     CLEANUP(error_cleanup) struct error *err = NULL;
     if (plan_launch(a, p, &x, spec, &image, dir, &plan, &err) < 0) {
         fail_event(p, pod, error_message(err));
-        container_set_waiting(c, "CreateContainerConfigError", error_message(err), CONFIG_FIRST_MS, CONFIG_MAX_MS,
-                              kubelet_mono(p->k));
+        container_set_waiting(c, "CreateContainerConfigError", error_message(err), CONFIG_FIRST_MS,
+                              CONFIG_MAX_MS, kubelet_mono(p->k));
         return;
     }
     container_set_starting(c, kubelet_mono(p->k));
@@ -359,7 +376,8 @@ static void on_probe(void *ctx, bool success, const char *message)
     pp->attempts[probe->kind] = NULL;
     if (!success) {
         AUTO_ARENA a = arena_new();
-        EVENT(p, pod_json(a, p), "Warning", "Unhealthy", "%s probe failed: %s", probe_names[probe->kind].word, message);
+        EVENT(p, pod_json(a, p), "Warning", "Unhealthy", "%s probe failed: %s",
+              probe_names[probe->kind].word, message);
     }
     struct container *c = &p->containers[pp->index];
     if (probe_outcome(c, probe->kind, success, kubelet_mono(p->k)) != PROBE_NOTHING)
@@ -367,8 +385,9 @@ static void on_probe(void *ctx, bool success, const char *message)
 }
 
 /* The command of an exec probe sees what the container sees. */
-static bool exec_of_probe(struct arena *a, struct pod *p, const struct json *pod, const struct json *spec, size_t index,
-                          const struct json *probe, struct probe_request *request)
+static bool exec_of_probe(struct arena *a, struct pod *p, const struct json *pod,
+                          const struct json *spec, size_t index, const struct json *probe,
+                          struct probe_request *request)
 {
     struct pod_context x;
     pod_context_init(&x, a, p, pod);
@@ -395,7 +414,8 @@ static bool exec_of_probe(struct arena *a, struct pod *p, const struct json *pod
     return true;
 }
 
-void pod_start_probe(struct pod *p, struct arena *a, const struct json *pod, size_t index, enum probe_kind kind)
+void pod_start_probe(struct pod *p, struct arena *a, const struct json *pod, size_t index,
+                     enum probe_kind kind)
 {
     struct pod_process *pp = &p->processes[index];
     struct container *c = &p->containers[index];

@@ -46,7 +46,9 @@ int log_line_parse(const char *data, size_t len, struct log_line *ret)
 int log_reader_open(struct log_reader *r, const char *dir, struct error **err)
 {
     AUTO_ARENA a = arena_new();
-    *r = (struct log_reader){ .dir = mem_strdup(dir), .fd = -1, .line = BUF_INIT(LOG_READ_LINE_MAX) };
+    *r = (struct log_reader){ .dir = mem_strdup(dir),
+                              .fd = -1,
+                              .line = BUF_INIT(LOG_READ_LINE_MAX) };
     const char *names[] = { "log.1", "log" };
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         int fd = open(arena_printf(a, "%s/%s", dir, names[i]), O_RDONLY | O_CLOEXEC);
@@ -108,7 +110,8 @@ void log_reader_tail(struct log_reader *r, int64_t lines)
     }
 }
 
-/* The file that carries on where this one ended: the next one, or what "log" stands for since it was renamed. */
+/* The file that carries on where this one ended: the next one, or what "log" stands for since it
+ * was renamed. */
 static bool next_file(struct log_reader *r)
 {
     if (r->file_at < r->file_count) {
@@ -121,7 +124,8 @@ static bool next_file(struct log_reader *r)
     struct stat ours;
     struct stat there;
     const char *path = arena_printf(a, "%s/log", r->dir);
-    if (r->fd >= 0 && (stat(path, &there) < 0 || fstat(r->fd, &ours) < 0 || ours.st_ino == there.st_ino))
+    if (r->fd >= 0 &&
+        (stat(path, &there) < 0 || fstat(r->fd, &ours) < 0 || ours.st_ino == there.st_ino))
         return false;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -139,7 +143,8 @@ static bool next_file(struct log_reader *r)
     return true;
 }
 
-/* Moves what was read behind the last line to the front and reads more; false at the end of what is there. */
+/* Moves what was read behind the last line to the front and reads more; false at the end of what is
+ * there. */
 static bool fill(struct log_reader *r)
 {
     buf_consume(&r->line, r->used);
@@ -151,7 +156,8 @@ static bool fill(struct log_reader *r)
             continue;
         if (n > 0) {
             buf_append(&r->line, chunk, (size_t)n);
-            if (!buf_ok(&r->line)) { /* no line of ours is so long: what was read of it is dropped */
+            if (!buf_ok(
+                    &r->line)) { /* no line of ours is so long: what was read of it is dropped */
                 buf_done(&r->line);
                 r->line = (struct buf)BUF_INIT(LOG_READ_LINE_MAX);
                 buf_append(&r->line, chunk, (size_t)n);

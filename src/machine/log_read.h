@@ -12,16 +12,17 @@ struct log_reader {
     char *dir;
     int files[2];
     size_t file_count;
-    size_t file_at;            /* the next one */
-    int fd;                    /* the current one; -1: none yet */
+    size_t file_at; /* the next one */
+    int fd;         /* the current one; -1: none yet */
     bool drained_after_rename;
-    struct buf line;           /* what was read; lines before `used` have been given out */
+    struct buf line; /* what was read; lines before `used` have been given out */
     size_t used;
 };
 
 /* No log at all is no error. Close it after a failure too. */
 int log_reader_open(struct log_reader *r, const char *dir, struct error **err);
 void log_reader_close(struct log_reader *r);
-void log_reader_tail(struct log_reader *r, int64_t lines);     /* before the first read: only the last lines */
+void log_reader_tail(struct log_reader *r,
+                     int64_t lines); /* before the first read: only the last lines */
 /* The next line; its pointers live until the next call. False: nothing more now. */
 bool log_reader_next(struct log_reader *r, struct log_line *ret);

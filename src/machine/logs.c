@@ -1,5 +1,6 @@
-/* pods/NAME/log (logs.h). What is asked for is checked against the pod's status, in the words of the API server and the
- * kubelet; then the log is sent, by a thread of its own when it is followed. */
+/* pods/NAME/log (logs.h). What is asked for is checked against the pod's status, in the words of
+ * the API server and the kubelet; then the log is sent, by a thread of its own when it is followed.
+ */
 #include "machine/logs.h"
 
 #include <poll.h>
@@ -11,10 +12,10 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/thread.h"
-#include "json/build.h"
 #include "kube/meta.h"
 #include "machine/container.h"
 #include "machine/log_read.h"
+#include "json/build.h"
 
 #define MAX_FOLLOWERS 128
 #define CHECK_MS 500
@@ -27,7 +28,7 @@ struct follower {
     char *dir;
     struct pod_log_options options;
     struct pod_log_sink sink;
-    bool done;                 /* under the server's lock: can be joined */
+    bool done; /* under the server's lock: can be joined */
 };
 
 struct log_server {
@@ -60,18 +61,22 @@ static bool has_container(const struct json *list, const char *name)
     return false;
 }
 
-static int choose_container(struct arena *a, const struct json *pod, const char *wanted, const char **ret, struct error **err)
+static int choose_container(struct arena *a, const struct json *pod, const char *wanted,
+                            const char **ret, struct error **err)
 {
     const struct json *main_list = json_find(pod, "spec", "containers");
     const struct json *init_list = json_find(pod, "spec", "initContainers");
     if (wanted && !has_container(main_list, wanted) && !has_container(init_list, wanted))
-        return error_set(err, ERROR_INVALID, "container %s is not valid for pod %s", wanted, meta_name(pod));
+        return error_set(err, ERROR_INVALID, "container %s is not valid for pod %s", wanted,
+                         meta_name(pod));
     if (!wanted && json_size(main_list) != 1) {
         const char *init = json_size(init_list) > 0
-                               ? arena_printf(a, " or one of the init containers: [%s]", container_names(a, init_list))
+                               ? arena_printf(a, " or one of the init containers: [%s]",
+                                              container_names(a, init_list))
                                : "";
-        return error_set(err, ERROR_INVALID, "a container name must be specified for pod %s, choose one of: [%s]%s", meta_name(pod),
-                         container_names(a, main_list), init);
+        return error_set(err, ERROR_INVALID,
+                         "a container name must be specified for pod %s, choose one of: [%s]%s",
+                         meta_name(pod), container_names(a, main_list), init);
     }
     *ret = wanted ? wanted : json_find_str(json_at(main_list, 0), "name");
     return 0;
@@ -90,31 +95,35 @@ static const struct json *status_of(const struct json *pod, const char *containe
 }
 
 /* The id of the instance whose log is meant. */
-static int choose_instance(const struct json *pod, const char *container, bool previous, const char **ret, struct error **err)
+static int choose_instance(const struct json *pod, const char *container, bool previous,
+                           const char **ret, struct error **err)
 {
     const struct json *status = status_of(pod, container);
     const struct json *waiting = json_find(status, "state", "waiting");
     const char *last = json_find_str(status, "lastState", "terminated", "containerID");
     if (!status)
-        return error_set(err, ERROR_INVALID, "container \"%s\" in pod \"%s\" is not available", container, meta_name(pod));
+        return error_set(err, ERROR_INVALID, "container \"%s\" in pod \"%s\" is not available",
+                         container, meta_name(pod));
     if (previous && !last)
-        return error_set(err, ERROR_INVALID, "previous terminated container \"%s\" in pod \"%s\" not found", container,
+        return error_set(err, ERROR_INVALID,
+                         "previous terminated container \"%s\" in pod \"%s\" not found", container,
                          meta_name(pod));
     const char *id = previous || waiting ? last : json_find_str(status, "containerID");
     if (!id) {
         const char *reason = json_find_str(waiting, "reason");
         if (str_eq(reason, "ErrImagePull") || str_eq(reason, "ImagePullBackOff"))
             reason = "trying and failing to pull image";
-        return error_set(err, ERROR_INVALID, "container \"%s\" in pod \"%s\" is waiting to start: %s", container, meta_name(pod),
-                         reason ? reason : "ContainerCreating");
+        return error_set(err, ERROR_INVALID,
+                         "container \"%s\" in pod \"%s\" is waiting to start: %s", container,
+                         meta_name(pod), reason ? reason : "ContainerCreating");
     }
     *ret = id;
     return 0;
 }
 
 /* "kaito://UID/NAME/ATTEMPT" → the directory. */
-static int find_log(struct arena *a, struct log_server *s, const struct json *pod, const struct pod_log_options *options,
-                    const char **ret, struct error **err)
+static int find_log(struct arena *a, struct log_server *s, const struct json *pod,
+                    const struct pod_log_options *options, const char **ret, struct error **err)
 {
     const char *container = NULL;
     const char *id = NULL;
@@ -124,7 +133,8 @@ static int find_log(struct arena *a, struct log_server *s, const struct json *po
     if (r < 0)
         return r;
     const char *attempt = strrchr(id, '/');
-    *ret = arena_printf(a, "%s/pods/%s/containers/%s/%s", s->data_dir, meta_uid(pod), container, attempt ? attempt + 1 : "0");
+    *ret = arena_printf(a, "%s/pods/%s/containers/%s/%s", s->data_dir, meta_uid(pod), container,
+                        attempt ? attempt + 1 : "0");
     return 0;
 }
 
@@ -134,8 +144,8 @@ struct sender {
     const struct pod_log_options *options;
     const struct pod_log_sink *sink;
     struct buf out;
-    int64_t left;              /* bytes that may still be sent; -1: no limit */
-    bool over;                 /* the reader has gone, or the limit is reached */
+    int64_t left; /* bytes that may still be sent; -1: no limit */
+    bool over;    /* the reader has gone, or the limit is reached */
 };
 
 static void send_out(struct sender *s)
@@ -175,7 +185,8 @@ static void send_lines(struct sender *s, struct log_reader *r)
     send_out(s);
 }
 
-static void sender_init(struct sender *s, const struct pod_log_options *options, const struct pod_log_sink *sink)
+static void sender_init(struct sender *s, const struct pod_log_options *options,
+                        const struct pod_log_sink *sink)
 {
     *s = (struct sender){
         .options = options,
@@ -185,7 +196,8 @@ static void sender_init(struct sender *s, const struct pod_log_options *options,
     };
 }
 
-static int send_all(const char *dir, const struct pod_log_options *options, const struct pod_log_sink *sink, struct error **err)
+static int send_all(const char *dir, const struct pod_log_options *options,
+                    const struct pod_log_sink *sink, struct error **err)
 {
     struct log_reader r;
     int rc = log_reader_open(&r, dir, err);
@@ -284,18 +296,22 @@ static void join_followers(struct log_server *s, bool all)
     }
 }
 
-static int start_follower(struct log_server *s, const char *dir, const struct pod_log_options *options,
-                          const struct pod_log_sink *sink, struct error **err)
+static int start_follower(struct log_server *s, const char *dir,
+                          const struct pod_log_options *options, const struct pod_log_sink *sink,
+                          struct error **err)
 {
     join_followers(s, false);
     struct follower *f = NEW0(struct follower);
-    *f = (struct follower){ .server = s, .dir = mem_strdup(dir), .options = *options, .sink = *sink };
+    *f = (struct follower){
+        .server = s, .dir = mem_strdup(dir), .options = *options, .sink = *sink
+    };
     f->options.container = NULL;
     pthread_mutex_lock(&s->lock);
-    int r = s->stopping ? error_set(err, ERROR_UNAVAILABLE, "the machine is stopping")
-            : s->follower_count >= MAX_FOLLOWERS
-                ? error_set(err, ERROR_TOO_MANY, "%d logs are being followed already", MAX_FOLLOWERS)
-                : thread_start(&f->thread, "log", follower_main, f, err);
+    int r =
+        s->stopping ? error_set(err, ERROR_UNAVAILABLE, "the machine is stopping")
+        : s->follower_count >= MAX_FOLLOWERS
+            ? error_set(err, ERROR_TOO_MANY, "%d logs are being followed already", MAX_FOLLOWERS)
+            : thread_start(&f->thread, "log", follower_main, f, err);
     if (r == 0) {
         f->next = s->followers;
         s->followers = f;
@@ -311,8 +327,9 @@ static int start_follower(struct log_server *s, const char *dir, const struct po
 
 /* ---- the handler --------------------------------------------------------------------------------------------------- */
 
-static int open_log(void *ctx, const char *ns, const char *name, const struct pod_log_options *options,
-                    const struct pod_log_sink *sink, struct error **err)
+static int open_log(void *ctx, const char *ns, const char *name,
+                    const struct pod_log_options *options, const struct pod_log_sink *sink,
+                    struct error **err)
 {
     struct log_server *s = ctx;
     AUTO_ARENA a = arena_new();

@@ -22,7 +22,7 @@
 #define HOST_IP "127.0.0.1"
 
 struct machine {
-    struct machine_options o;          /* strings in `strings` */
+    struct machine_options o; /* strings in `strings` */
     struct arena *strings;
     struct node_facts facts;
     struct images *images;
@@ -45,7 +45,8 @@ struct machine {
 
 /* ---- parts --------------------------------------------------------------------------------------------------------- */
 
-/* Only whether it is there and has changed is of interest: the values are read when they are needed. */
+/* Only whether it is there and has changed is of interest: the values are read when they are
+ * needed. */
 static void project_names(struct arena *a, struct json *obj)
 {
     json_del(obj, "data");
@@ -63,12 +64,14 @@ static void copy_options(struct machine *m, const struct machine_options *o)
     m->o.node_name = o->node_name ? arena_strdup(a, o->node_name) : node_default_name(a);
     m->o.shim_path = arena_strdup(a, o->shim_path);
     m->o.engine_path = arena_strdup(a, o->engine_path);
-    m->o.images_file = o->images_file ? arena_strdup(a, o->images_file) : arena_printf(a, "%s/images.json", o->data_dir);
+    m->o.images_file = o->images_file ? arena_strdup(a, o->images_file)
+                                      : arena_printf(a, "%s/images.json", o->data_dir);
     m->o.models_dir = arena_strdup(a, o->models_dir);
     m->o.pod_cidr = arena_strdup(a, o->pod_cidr ? o->pod_cidr : "127.97.0.0/16");
 }
 
-/* Connections, shims and logs take descriptors; the usual soft limit of 1,024 is for programs that use select(2). */
+/* Connections, shims and logs take descriptors; the usual soft limit of 1,024 is for programs that
+ * use select(2). */
 static void raise_descriptor_limit(void)
 {
     struct rlimit limit;
@@ -84,7 +87,8 @@ static struct informer *informer(struct machine *m, const struct kube_resource *
     return manager_informer(m->manager, r, &options);
 }
 
-static void add_controllers(struct machine *m, struct informer *nodes, struct informer *services, struct informer *endpoints)
+static void add_controllers(struct machine *m, struct informer *nodes, struct informer *services,
+                            struct informer *endpoints)
 {
     struct controller *c = NULL;
     struct kube_client *client = m->o.client;
@@ -110,10 +114,12 @@ static void add_controllers(struct machine *m, struct informer *nodes, struct in
         },
         &c);
     manager_add(m->manager, c);
-    m->endpoints = endpoints_controller_new(
-        &(struct endpoints_sources){
-            .client = client, .services = services, .pods = m->pods, .endpoints = endpoints, .clock = m->o.clock },
-        &c);
+    m->endpoints = endpoints_controller_new(&(struct endpoints_sources){ .client = client,
+                                                                         .services = services,
+                                                                         .pods = m->pods,
+                                                                         .endpoints = endpoints,
+                                                                         .clock = m->o.clock },
+                                            &c);
     manager_add(m->manager, c);
     m->writer = status_writer_new(client, m->o.clock, &c);
     manager_add(m->manager, c);
@@ -143,7 +149,8 @@ static int make_kubelet(struct machine *m, struct error **err)
 
 static struct event_recorder *recorder(struct machine *m, const char *component, bool with_host)
 {
-    return event_recorder_new(m->o.client, component, with_host ? m->o.node_name : NULL, m->o.clock);
+    return event_recorder_new(m->o.client, component, with_host ? m->o.node_name : NULL,
+                              m->o.clock);
 }
 
 int machine_new(const struct machine_options *options, struct machine **ret, struct error **err)
@@ -163,7 +170,8 @@ int machine_new(const struct machine_options *options, struct machine **ret, str
         return r;
     }
     node_facts_read(m->strings, "", m->o.data_dir, &m->facts);
-    m->manager = manager_new(&(struct manager_options){ .client = m->o.client, .clock = m->o.clock });
+    m->manager =
+        manager_new(&(struct manager_options){ .client = m->o.client, .clock = m->o.clock });
     m->kubelet_events = recorder(m, "kubelet", true);
     m->scheduler_events = recorder(m, "default-scheduler", false);
     m->statefulset_events = recorder(m, "statefulset-controller", false);
@@ -174,8 +182,10 @@ int machine_new(const struct machine_options *options, struct machine **ret, str
     add_controllers(m, informer(m, &KUBE_NODES, false), services, endpoints);
     r = make_kubelet(m, err);
     if (r == 0)
-        r = proxy_new(&(struct proxy_options){ .services = services, .endpoints = endpoints, .events = m->proxy_events }, &m->proxy,
-                      err);
+        r = proxy_new(&(struct proxy_options){ .services = services,
+                                               .endpoints = endpoints,
+                                               .events = m->proxy_events },
+                      &m->proxy, err);
     if (r < 0) {
         machine_free(m);
         return r;
@@ -231,7 +241,8 @@ void machine_free(struct machine *m)
     scheduler_free(m->scheduler);
     endpoints_controller_free(m->endpoints);
     status_writer_free(m->writer);
-    struct event_recorder *recorders[] = { m->kubelet_events, m->scheduler_events, m->statefulset_events, m->proxy_events };
+    struct event_recorder *recorders[] = { m->kubelet_events, m->scheduler_events,
+                                           m->statefulset_events, m->proxy_events };
     for (size_t i = 0; i < COUNT_OF(recorders); i++)
         if (recorders[i])
             event_recorder_free(recorders[i]);

@@ -1,14 +1,13 @@
-/* One machine as one node: what kube-controller-manager, scheduler, kubelet and kube-proxy do for KAITO's objects, with local
- * processes in the place of containers.
+/* One machine as one node: what kube-controller-manager, scheduler, kubelet and kube-proxy do for
+ * KAITO's objects, with local processes in the place of containers.
  *
- *   statefulset.c   StatefulSet → Pods, ControllerRevisions, status            (controller: observe, decide, apply)
- *   endpoints.c     Service + Pods → Endpoints                                 (controller)
- *   scheduler.c     unscheduled Pods → this node, or the reason why not        (controller)
- *   kubelet.c       Pods of this node → containers; status back                (one thread; pods as state machines, pure step)
- *   container.c     a container as a process under kaito-shim; adoption after a crash
- *   probe.c         startup, liveness, readiness (http, tcp, exec)
- *   volumes.c env.c ConfigMap, Secret, emptyDir, hostPath, downward API; environment
- *   images.c        image name → local executable, by data
+ *   statefulset.c   StatefulSet → Pods, ControllerRevisions, status            (controller:
+ * observe, decide, apply) endpoints.c     Service + Pods → Endpoints (controller) scheduler.c
+ * unscheduled Pods → this node, or the reason why not        (controller) kubelet.c       Pods of
+ * this node → containers; status back                (one thread; pods as state machines, pure
+ * step) container.c     a container as a process under kaito-shim; adoption after a crash probe.c
+ * startup, liveness, readiness (http, tcp, exec) volumes.c env.c ConfigMap, Secret, emptyDir,
+ * hostPath, downward API; environment images.c        image name → local executable, by data
  *   address.c       an address in 127.0.0.0/8 for each pod and each Service
  *   proxy.c         TCP: ClusterIP:port → ready endpoints                      (one epoll thread)
  *   node.c          the Node object with true capacity; its Lease
@@ -22,22 +21,23 @@
 struct machine;
 
 struct machine_options {
-    struct kube_client *client;       /* borrowed */
+    struct kube_client *client; /* borrowed */
     struct clock *clock;
-    const char *data_dir;             /* pods/, logs/ and images.json live below */
-    const char *node_name;            /* NULL: the host name, made a valid DNS name */
-    const char *shim_path;            /* of the kaito-shim executable */
-    const char *engine_path;          /* directories searched first for executables of images, ":"-separated */
-    const char *images_file;          /* a user's image map; NULL: DATA_DIR/images.json if it is there */
-    const char *models_dir;           /* made known to containers as the host path of the model store */
-    const char *pod_cidr;             /* "127.97.0.0/16" */
+    const char *data_dir;  /* pods/, logs/ and images.json live below */
+    const char *node_name; /* NULL: the host name, made a valid DNS name */
+    const char *shim_path; /* of the kaito-shim executable */
+    const char
+        *engine_path; /* directories searched first for executables of images, ":"-separated */
+    const char *images_file; /* a user's image map; NULL: DATA_DIR/images.json if it is there */
+    const char *models_dir;  /* made known to containers as the host path of the model store */
+    const char *pod_cidr;    /* "127.97.0.0/16" */
 };
 
 int machine_new(const struct machine_options *options, struct machine **ret, struct error **err);
 /* Makes the Node, adopts or ends what an earlier run left behind, starts all threads. */
 int machine_start(struct machine *m, struct error **err);
-/* Ends every process (SIGTERM, grace, SIGKILL; grace at most stop_grace_ms) without deleting Pods: the next start runs them
- * again. Joins all threads. */
+/* Ends every process (SIGTERM, grace, SIGKILL; grace at most stop_grace_ms) without deleting Pods:
+ * the next start runs them again. Joins all threads. */
 void machine_stop(struct machine *m, int64_t stop_grace_ms);
 void machine_free(struct machine *m);
 

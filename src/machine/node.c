@@ -15,8 +15,8 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/thread.h"
-#include "json/build.h"
 #include "kube/meta.h"
+#include "json/build.h"
 
 #define LEASE_NAMESPACE "kube-node-lease"
 #define LEASE_SECONDS 40
@@ -55,7 +55,8 @@ static const char *os_image(struct arena *a, const char *root)
     return arena_strndup(a, line, strcspn(line, "\"\n"));
 }
 
-/* "Model: \t\t NVIDIA A100-SXM4-80GB" → "NVIDIA-A100-SXM4-80GB", the form of the GPU operator's label. */
+/* "Model: \t\t NVIDIA A100-SXM4-80GB" → "NVIDIA-A100-SXM4-80GB", the form of the GPU operator's
+ * label. */
 static const char *gpu_model(struct arena *a, const char *information)
 {
     const char *line = strstr(information, "Model:");
@@ -78,7 +79,8 @@ static void count_gpus(struct arena *a, const char *root, struct node_facts *f)
         if (e->d_name[0] == '.')
             continue;
         f->gpus++;
-        f->gpu_model = gpu_model(a, read_text(a, arena_printf(a, "%s/%s/information", path, e->d_name)));
+        f->gpu_model =
+            gpu_model(a, read_text(a, arena_printf(a, "%s/%s/information", path, e->d_name)));
     }
     if (d)
         closedir(d);
@@ -92,7 +94,8 @@ static int64_t count_cpus(void)
     return MAX(sysconf(_SC_NPROCESSORS_ONLN), 1L);
 }
 
-void node_facts_read(struct arena *a, const char *root, const char *data_dir, struct node_facts *ret)
+void node_facts_read(struct arena *a, const char *root, const char *data_dir,
+                     struct node_facts *ret)
 {
     struct node_facts f = {
         .cpus = count_cpus(),
@@ -110,7 +113,9 @@ void node_facts_read(struct arena *a, const char *root, const char *data_dir, st
     struct utsname u = { 0 };
     uname(&u);
     f.kernel = arena_strdup(a, u.release);
-    f.architecture = str_eq(u.machine, "x86_64") ? "amd64" : str_eq(u.machine, "aarch64") ? "arm64" : arena_strdup(a, u.machine);
+    f.architecture = str_eq(u.machine, "x86_64")    ? "amd64"
+                     : str_eq(u.machine, "aarch64") ? "arm64"
+                                                    : arena_strdup(a, u.machine);
     count_gpus(a, root, &f);
     *ret = f;
 }
@@ -133,7 +138,8 @@ char *node_default_name(struct arena *a)
 
 /* ---- decide -------------------------------------------------------------------------------------------------------- */
 
-static struct json *node_labels(struct arena *a, const char *name, const struct node_facts *f, const struct json *current)
+static struct json *node_labels(struct arena *a, const char *name, const struct node_facts *f,
+                                const struct json *current)
 {
     struct json *labels = json_clone(a, json_find(current, "metadata", "labels"));
     labels = labels ? labels : EMPTY_OBJ();
@@ -149,60 +155,72 @@ static struct json *node_labels(struct arena *a, const char *name, const struct 
         json_set(a, labels, "nvidia.com/gpu.count", STRF("%lld", (long long)f->gpus));
         json_set_str(a, labels, "nvidia.com/gpu.product", f->gpu_model);
         if (f->gpu_memory_mib > 0)
-            json_set(a, labels, "nvidia.com/gpu.memory", STRF("%lld", (long long)f->gpu_memory_mib));
+            json_set(a, labels, "nvidia.com/gpu.memory",
+                     STRF("%lld", (long long)f->gpu_memory_mib));
     }
     return labels;
 }
 
-static struct json *resources(struct arena *a, const struct node_facts *f, int64_t memory, int64_t disk)
+static struct json *resources(struct arena *a, const struct node_facts *f, int64_t memory,
+                              int64_t disk)
 {
-    return OBJ("cpu", STRF("%lld", (long long)f->cpus), "ephemeral-storage", STRF("%lldKi", (long long)(disk / 1024)), "memory",
+    return OBJ("cpu", STRF("%lld", (long long)f->cpus), "ephemeral-storage",
+               STRF("%lldKi", (long long)(disk / 1024)), "memory",
                STRF("%lldKi", (long long)(memory / 1024)), "nvidia.com/gpu",
                f->gpus > 0 ? STRF("%lld", (long long)f->gpus) : NULL, "pods", STRF("%d", MAX_PODS));
 }
 
-static struct json *node_condition(struct arena *a, const struct json *current, const char *type, bool status, const char *reason,
-                                   const char *message, const char *now)
+static struct json *node_condition(struct arena *a, const struct json *current, const char *type,
+                                   bool status, const char *reason, const char *message,
+                                   const char *now)
 {
     const struct json *old = condition_find(json_find(current, "status", "conditions"), type);
     const char *text = status ? "True" : "False";
     const char *since = json_find_str(old, "lastTransitionTime");
     bool same = since && str_eq(json_find_str(old, "status"), text);
     const char *heard = json_find_str(old, "lastHeartbeatTime");
-    return OBJ("lastHeartbeatTime", STR(same && heard ? heard : now), "lastTransitionTime", STR(same ? since : now), "message",
-               STR(message), "reason", STR(reason), "status", STR(text), "type", STR(type));
+    return OBJ("lastHeartbeatTime", STR(same && heard ? heard : now), "lastTransitionTime",
+               STR(same ? since : now), "message", STR(message), "reason", STR(reason), "status",
+               STR(text), "type", STR(type));
 }
 
-static struct json *node_status(struct arena *a, const char *name, const struct node_facts *f, const struct json *current,
-                                int64_t now_wall_ns)
+static struct json *node_status(struct arena *a, const char *name, const struct node_facts *f,
+                                const struct json *current, int64_t now_wall_ns)
 {
     char now[TIME_RFC3339_SIZE];
     time_format_rfc3339(now_wall_ns, now);
     struct json *s = json_clone(a, json_get(current, "status"));
     s = s ? s : EMPTY_OBJ();
     json_set(a, s, "capacity", resources(a, f, f->memory_bytes, f->disk_bytes));
-    json_set(a, s, "allocatable", resources(a, f, MAX(f->memory_bytes - RESERVED_MEMORY, INT64_C(0)), f->disk_bytes / 10 * 9));
+    json_set(a, s, "allocatable",
+             resources(a, f, MAX(f->memory_bytes - RESERVED_MEMORY, INT64_C(0)),
+                       f->disk_bytes / 10 * 9));
     json_set(a, s, "addresses",
-             ARR(OBJ("address", STR("127.0.0.1"), "type", STR("InternalIP")), OBJ("address", STR(name), "type", STR("Hostname"))));
+             ARR(OBJ("address", STR("127.0.0.1"), "type", STR("InternalIP")),
+                 OBJ("address", STR(name), "type", STR("Hostname"))));
     json_set(a, s, "conditions",
              ARR(node_condition(a, current, "MemoryPressure", false, "KubeletHasSufficientMemory",
                                 "kubelet has sufficient memory available", now),
-                 node_condition(a, current, "DiskPressure", false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure", now),
+                 node_condition(a, current, "DiskPressure", false, "KubeletHasNoDiskPressure",
+                                "kubelet has no disk pressure", now),
                  node_condition(a, current, "PIDPressure", false, "KubeletHasSufficientPID",
                                 "kubelet has sufficient PID available", now),
-                 node_condition(a, current, "Ready", true, "KubeletReady", "kaito runs pods as local processes", now)));
+                 node_condition(a, current, "Ready", true, "KubeletReady",
+                                "kaito runs pods as local processes", now)));
     json_set(a, s, "nodeInfo",
-             OBJ("architecture", STR(f->architecture), "bootID", STR(f->boot_id), "containerRuntimeVersion",
-                 STR("kaito://" KAITO_VERSION), "kernelVersion", STR(f->kernel), "kubeProxyVersion", STR(""), "kubeletVersion",
-                 STR("v1.32.0-kaito"), "machineID", STR(f->machine_id), "operatingSystem", STR("linux"), "osImage", STR(f->os_image),
-                 "systemUUID", STR(f->system_uuid)));
+             OBJ("architecture", STR(f->architecture), "bootID", STR(f->boot_id),
+                 "containerRuntimeVersion", STR("kaito://" KAITO_VERSION), "kernelVersion",
+                 STR(f->kernel), "kubeProxyVersion", STR(""), "kubeletVersion",
+                 STR("v1.32.0-kaito"), "machineID", STR(f->machine_id), "operatingSystem",
+                 STR("linux"), "osImage", STR(f->os_image), "systemUUID", STR(f->system_uuid)));
     return s;
 }
 
-struct json *node_decide(struct arena *a, const char *name, const struct node_facts *f, const struct json *current,
-                         int64_t now_wall_ns)
+struct json *node_decide(struct arena *a, const char *name, const struct node_facts *f,
+                         const struct json *current, int64_t now_wall_ns)
 {
-    struct json *node = current ? json_clone(a, current) : OBJ("apiVersion", STR("v1"), "kind", STR("Node"));
+    struct json *node =
+        current ? json_clone(a, current) : OBJ("apiVersion", STR("v1"), "kind", STR("Node"));
     struct json *metadata = json_ensure_object(a, node, "metadata");
     json_set_str(a, metadata, "name", name);
     json_set(a, metadata, "labels", node_labels(a, name, f, current));
@@ -212,8 +230,9 @@ struct json *node_decide(struct arena *a, const char *name, const struct node_fa
 
 /* ---- apply --------------------------------------------------------------------------------------------------------- */
 
-static int patch_part(struct kube_client *c, struct arena *a, const char *name, const char *sub, const struct json *from,
-                      const struct json *to, const char *part, struct error **err)
+static int patch_part(struct kube_client *c, struct arena *a, const char *name, const char *sub,
+                      const struct json *from, const struct json *to, const char *part,
+                      struct error **err)
 {
     const struct json *old = json_get(from, part);
     const struct json *new = json_get(to, part);
@@ -225,7 +244,8 @@ static int patch_part(struct kube_client *c, struct arena *a, const char *name, 
     return kube_patch(c, &KUBE_NODES, NULL, name, sub, KUBE_PATCH_MERGE, patch, a, NULL, err);
 }
 
-int node_register(struct kube_client *c, const char *name, const struct node_facts *f, struct clock *clock, struct error **err)
+int node_register(struct kube_client *c, const char *name, const struct node_facts *f,
+                  struct clock *clock, struct error **err)
 {
     AUTO_ARENA a = arena_new();
     struct json *current = NULL;
@@ -260,14 +280,18 @@ struct node_heartbeat {
     bool stopping;
 };
 
-static int create_lease(struct node_heartbeat *h, struct arena *a, const char *now, struct error **err)
+static int create_lease(struct node_heartbeat *h, struct arena *a, const char *now,
+                        struct error **err)
 {
-    struct json *ns = OBJ("apiVersion", STR("v1"), "kind", STR("Namespace"), "metadata", OBJ("name", STR(LEASE_NAMESPACE)));
+    struct json *ns = OBJ("apiVersion", STR("v1"), "kind", STR("Namespace"), "metadata",
+                          OBJ("name", STR(LEASE_NAMESPACE)));
     int r = kube_create(h->client, &KUBE_NAMESPACES, NULL, ns, a, NULL, NULL);
     if (r < 0 && r != -ERROR_ALREADY_EXISTS)
         return error_set(err, ERROR_UNAVAILABLE, "cannot make namespace " LEASE_NAMESPACE);
-    struct json *lease = OBJ("metadata", OBJ("name", STR(h->name), "namespace", STR(LEASE_NAMESPACE)), "spec",
-                             OBJ("holderIdentity", STR(h->name), "leaseDurationSeconds", INT(LEASE_SECONDS), "renewTime", STR(now)));
+    struct json *lease =
+        OBJ("metadata", OBJ("name", STR(h->name), "namespace", STR(LEASE_NAMESPACE)), "spec",
+            OBJ("holderIdentity", STR(h->name), "leaseDurationSeconds", INT(LEASE_SECONDS),
+                "renewTime", STR(now)));
     return kube_create(h->client, &KUBE_LEASES, LEASE_NAMESPACE, lease, a, NULL, err);
 }
 
@@ -277,16 +301,18 @@ static void beat(struct node_heartbeat *h)
     char now[TIME_RFC3339_SIZE];
     time_format_rfc3339_micro(clock_wall(h->clock), now);
     CLEANUP(error_cleanup) struct error *err = NULL;
-    struct json *patch = OBJ("spec", OBJ("holderIdentity", STR(h->name), "leaseDurationSeconds", INT(LEASE_SECONDS), "renewTime",
-                                         STR(now)));
-    int r = kube_patch(h->client, &KUBE_LEASES, LEASE_NAMESPACE, h->name, NULL, KUBE_PATCH_MERGE, patch, a, NULL, &err);
+    struct json *patch = OBJ("spec", OBJ("holderIdentity", STR(h->name), "leaseDurationSeconds",
+                                         INT(LEASE_SECONDS), "renewTime", STR(now)));
+    int r = kube_patch(h->client, &KUBE_LEASES, LEASE_NAMESPACE, h->name, NULL, KUBE_PATCH_MERGE,
+                       patch, a, NULL, &err);
     if (r == -ERROR_NOT_FOUND) {
         error_free(err);
         err = NULL;
         r = create_lease(h, a, now, &err);
     }
     if (r < 0)
-        log_warn("cannot renew the node's lease", "node", h->name, "error", error_message(err), NULL);
+        log_warn("cannot renew the node's lease", "node", h->name, "error", error_message(err),
+                 NULL);
 }
 
 static void *heartbeat_main(void *arg)
@@ -305,7 +331,8 @@ static void *heartbeat_main(void *arg)
     return NULL;
 }
 
-int node_heartbeat_start(struct kube_client *c, const char *name, struct clock *clock, struct node_heartbeat **ret, struct error **err)
+int node_heartbeat_start(struct kube_client *c, const char *name, struct clock *clock,
+                         struct node_heartbeat **ret, struct error **err)
 {
     struct node_heartbeat *h = NEW0(struct node_heartbeat);
     h->client = c;

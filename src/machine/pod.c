@@ -35,8 +35,9 @@ bool pod_initialized(const struct pod_view *v)
 {
     for (size_t i = 0; i < v->count; i++) {
         const struct container *c = &v->containers[i];
-        if (c->init && !(c->sidecar ? c->has_run && (container_started(c) || c->phase == CONTAINER_EXITED)
-                                    : c->phase == CONTAINER_EXITED && c->end.exit_code == 0))
+        if (c->init &&
+            !(c->sidecar ? c->has_run && (container_started(c) || c->phase == CONTAINER_EXITED)
+                         : c->phase == CONTAINER_EXITED && c->end.exit_code == 0))
             return false;
         /* A main container that has run proves it, whatever is left of the init containers. */
         if (!c->init && c->has_run)
@@ -49,7 +50,8 @@ static bool init_failed(const struct pod_view *v)
 {
     for (size_t i = 0; i < v->count; i++) {
         const struct container *c = &v->containers[i];
-        if (c->init && !c->sidecar && c->phase == CONTAINER_EXITED && c->end.exit_code != 0 && !container_will_restart(v, c))
+        if (c->init && !c->sidecar && c->phase == CONTAINER_EXITED && c->end.exit_code != 0 &&
+            !container_will_restart(v, c))
             return true;
     }
     return false;
@@ -118,12 +120,17 @@ static void act(struct decision *d, const struct pod_action *action)
     d->plan->actions[d->plan->action_count++] = *action;
 }
 
+int64_t pod_spec_grace_ms(const struct json *pod)
+{
+    return seconds_ms(json_find(pod, "spec", "terminationGracePeriodSeconds"), DEFAULT_GRACE_S);
+}
+
 static int64_t pod_grace_ms(const struct pod_view *v)
 {
-    int64_t spec_ms = json_find_int(v->pod, DEFAULT_GRACE_S, "spec", "terminationGracePeriodSeconds") * 1000;
+    int64_t spec_ms = pod_spec_grace_ms(v->pod);
     const struct json *deletion = json_find(v->pod, "metadata", "deletionGracePeriodSeconds");
     if (deletion)
-        return MAX(json_int(deletion, DEFAULT_GRACE_S) * 1000, v->gone ? (int64_t)FORCED_GRACE_MS : 0);
+        return MAX(seconds_ms(deletion, DEFAULT_GRACE_S), v->gone ? (int64_t)FORCED_GRACE_MS : 0);
     return v->gone ? MIN(spec_ms, (int64_t)FORCED_GRACE_MS) : spec_ms;
 }
 
@@ -133,7 +140,8 @@ static void stop(struct decision *d, size_t i, int64_t grace_ms, const char *mes
     if (!container_alive(c))
         return;
     if (c->stop_grace_ms < 0)
-        act(d, &(struct pod_action){ .what = POD_STOP, .index = i, .grace_ms = grace_ms, .message = message });
+        act(d, &(struct pod_action){
+                   .what = POD_STOP, .index = i, .grace_ms = grace_ms, .message = message });
     else if (grace_ms < c->stop_grace_ms)
         act(d, &(struct pod_action){ .what = POD_STOP, .index = i, .grace_ms = grace_ms });
 }
@@ -143,7 +151,8 @@ static void stop_all(struct decision *d, bool sidecars_too)
     int64_t grace_ms = pod_grace_ms(d->v);
     for (size_t i = 0; i < d->v->count; i++)
         if (sidecars_too || !d->v->containers[i].sidecar)
-            stop(d, i, grace_ms, arena_printf(d->a, "Stopping container %s", d->v->containers[i].name));
+            stop(d, i, grace_ms,
+                 arena_printf(d->a, "Stopping container %s", d->v->containers[i].name));
 }
 
 /* Starts what can be started now, or says when. */
@@ -165,7 +174,8 @@ static void keep(struct decision *d, size_t i)
     const struct container *c = &d->v->containers[i];
     if (container_alive(c)) {
         if (c->unhealthy)
-            stop(d, i, c->unhealthy_grace_ms >= 0 ? c->unhealthy_grace_ms : pod_grace_ms(d->v), c->unhealthy);
+            stop(d, i, c->unhealthy_grace_ms >= 0 ? c->unhealthy_grace_ms : pod_grace_ms(d->v),
+                 c->unhealthy);
     } else if (c->phase == CONTAINER_WAITING || container_will_restart(d->v, c)) {
         start(d, i);
     }
@@ -177,7 +187,8 @@ static void run(struct decision *d)
     bool initialized = pod_initialized(v);
     for (size_t i = 0; i < v->count; i++) {
         const struct container *c = &v->containers[i];
-        bool passed = c->init && !c->sidecar && (initialized || (c->phase == CONTAINER_EXITED && c->end.exit_code == 0));
+        bool passed = c->init && !c->sidecar &&
+                      (initialized || (c->phase == CONTAINER_EXITED && c->end.exit_code == 0));
         if (passed)
             continue;
         if (!c->init && !initialized)
@@ -201,7 +212,7 @@ static bool over_deadline(struct decision *d)
     const struct json *deadline = json_find(d->v->pod, "spec", "activeDeadlineSeconds");
     if (!deadline || d->v->start_time_ns == 0)
         return false;
-    int64_t left = d->v->start_time_ns + json_int(deadline, 0) * NS_PER_S - d->v->now_wall;
+    int64_t left = d->v->start_time_ns + seconds_ms(deadline, 0) * NS_PER_MS - d->v->now_wall;
     if (left > 0)
         wake(d, d->v->now_mono + left);
     return left <= 0;
@@ -230,6 +241,7 @@ void pod_decide(struct arena *a, const struct pod_view *v, struct pod_plan *ret)
     ret->status = pod_status(a, v, phase);
     if (expired && !str_eq(known, "Failed")) {
         json_set_str(a, ret->status, "reason", "DeadlineExceeded");
-        json_set_str(a, ret->status, "message", "Pod was active on the node longer than the specified deadline");
+        json_set_str(a, ret->status, "message",
+                     "Pod was active on the node longer than the specified deadline");
     }
 }

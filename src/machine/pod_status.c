@@ -4,9 +4,9 @@
 
 #include "base/clock.h"
 #include "base/str.h"
-#include "json/build.h"
 #include "kube/meta.h"
 #include "machine/pod.h"
+#include "json/build.h"
 
 static struct json *stamp(struct arena *a, int64_t wall_ns)
 {
@@ -17,7 +17,8 @@ static struct json *stamp(struct arena *a, int64_t wall_ns)
 
 /* ---- containers ---------------------------------------------------------------------------------------------------- */
 
-static const char *container_id(struct arena *a, const struct pod_view *v, const struct container *c, unsigned attempt)
+static const char *container_id(struct arena *a, const struct pod_view *v,
+                                const struct container *c, unsigned attempt)
 {
     return arena_printf(a, "kaito://%s/%s/%u", meta_uid(v->pod), c->name, attempt);
 }
@@ -37,12 +38,14 @@ static struct json *terminated(struct arena *a, const struct pod_view *v, const 
                                const struct container_end *e)
 {
     const char *lost = "The container could not be located when the pod was terminated";
-    return OBJ("terminated", OBJ("containerID", STR(container_id(a, v, c, e->attempt)), "exitCode", INT(e->exit_code), "finishedAt",
-                                 stamp(a, e->finished_ns), "message", STR(e->lost ? lost : e->message), "reason",
+    return OBJ("terminated", OBJ("containerID", STR(container_id(a, v, c, e->attempt)), "exitCode",
+                                 INT(e->exit_code), "finishedAt", stamp(a, e->finished_ns),
+                                 "message", STR(e->lost ? lost : e->message), "reason",
                                  STR(end_reason(e)), "startedAt", stamp(a, e->started_ns)));
 }
 
-static struct json *waiting(struct arena *a, const struct pod_view *v, const struct container *c, const struct json *spec)
+static struct json *waiting(struct arena *a, const struct pod_view *v, const struct container *c,
+                            const struct json *spec)
 {
     const char *reason = c->wait_reason;
     const char *message = c->wait_message;
@@ -51,7 +54,8 @@ static struct json *waiting(struct arena *a, const struct pod_view *v, const str
         reason = initializing ? "PodInitializing" : "ContainerCreating";
         message = NULL;
     } else if (str_eq(reason, "ErrImagePull") && v->now_mono >= c->waiting_since + NS_PER_S) {
-        message = arena_printf(a, "Back-off pulling image \"%s\": ErrImagePull: %s", json_find_str(spec, "image"), message);
+        message = arena_printf(a, "Back-off pulling image \"%s\": ErrImagePull: %s",
+                               json_find_str(spec, "image"), message);
         reason = "ImagePullBackOff";
     }
     return OBJ("waiting", OBJ("message", STR(message), "reason", STR(reason)));
@@ -61,15 +65,19 @@ static struct json *crash_loop(struct arena *a, const struct pod_view *v, const 
 {
     int64_t ms = (container_backoff_end(c) - c->finished_mono) / NS_PER_MS;
     const char *delay = ms >= 60000 && ms % 60000 == 0 ? arena_printf(a, "%dm0s", (int)(ms / 60000))
-                        : ms >= 60000 ? arena_printf(a, "%dm%ds", (int)(ms / 60000), (int)(ms % 60000 / 1000))
-                                      : arena_printf(a, "%ds", (int)(ms / 1000));
-    return OBJ("waiting", OBJ("message", STRF("back-off %s restarting failed container=%s pod=%s_%s(%s)", delay, c->name,
-                                              meta_name(v->pod), meta_namespace(v->pod), meta_uid(v->pod)),
-                              "reason", STR("CrashLoopBackOff")));
+                        : ms >= 60000
+                            ? arena_printf(a, "%dm%ds", (int)(ms / 60000), (int)(ms % 60000 / 1000))
+                            : arena_printf(a, "%ds", (int)(ms / 1000));
+    return OBJ("waiting",
+               OBJ("message",
+                   STRF("back-off %s restarting failed container=%s pod=%s_%s(%s)", delay, c->name,
+                        meta_name(v->pod), meta_namespace(v->pod), meta_uid(v->pod)),
+                   "reason", STR("CrashLoopBackOff")));
 }
 
-static struct json *container_status(struct arena *a, const struct pod_view *v, const struct container *c,
-                                     const struct json *spec, bool terminal)
+static struct json *container_status(struct arena *a, const struct pod_view *v,
+                                     const struct container *c, const struct json *spec,
+                                     bool terminal)
 {
     struct json *state;
     const struct container_end *last = &c->last;
@@ -89,20 +97,19 @@ static struct json *container_status(struct arena *a, const struct pod_view *v, 
         state = waiting(a, v, c, spec);
     }
     bool has_id = c->has_run && c->phase != CONTAINER_STARTING;
-    struct json *status = OBJ(
-        "containerID", has_id ? STR(container_id(a, v, c, c->attempt)) : NULL,
-        "image", STR(json_find_str(spec, "image")),
-        "imageID", STR(c->image_id ? c->image_id : ""),
-        "lastState", last->set ? terminated(a, v, c, last) : EMPTY_OBJ(),
-        "name", STR(c->name),
-        "ready", BOOL(c->init && !c->sidecar ? c->phase == CONTAINER_EXITED && c->end.exit_code == 0 : container_ready(c)),
-        "restartCount", INT(c->attempt),
-        "started", BOOL(container_started(c)),
-        "state", state);
+    struct json *status =
+        OBJ("containerID", has_id ? STR(container_id(a, v, c, c->attempt)) : NULL, "image",
+            STR(json_find_str(spec, "image")), "imageID", STR(c->image_id ? c->image_id : ""),
+            "lastState", last->set ? terminated(a, v, c, last) : EMPTY_OBJ(), "name", STR(c->name),
+            "ready",
+            BOOL(c->init && !c->sidecar ? c->phase == CONTAINER_EXITED && c->end.exit_code == 0
+                                        : container_ready(c)),
+            "restartCount", INT(c->attempt), "started", BOOL(container_started(c)), "state", state);
     return status;
 }
 
-static struct json *container_statuses(struct arena *a, const struct pod_view *v, bool init, bool terminal)
+static struct json *container_statuses(struct arena *a, const struct pod_view *v, bool init,
+                                       bool terminal)
 {
     struct json *list = EMPTY_ARR();
     const struct json *specs = json_find(v->pod, "spec", init ? "initContainers" : "containers");
@@ -125,7 +132,8 @@ struct verdict {
     const char *message;
 };
 
-static const char *names_where(struct arena *a, const struct pod_view *v, bool init, bool (*pick)(const struct container *c))
+static const char *names_where(struct arena *a, const struct pod_view *v, bool init,
+                               bool (*pick)(const struct container *c))
 {
     AUTO_BUF b = BUF_INIT(64 * KIB);
     for (size_t i = 0; i < v->count; i++)
@@ -141,10 +149,12 @@ static bool is_unready(const struct container *c)
 
 static bool is_incomplete(const struct container *c)
 {
-    return c->sidecar ? !container_started(c) : !(c->phase == CONTAINER_EXITED && c->end.exit_code == 0);
+    return c->sidecar ? !container_started(c)
+                      : !(c->phase == CONTAINER_EXITED && c->end.exit_code == 0);
 }
 
-static struct verdict verdict_initialized(struct arena *a, const struct pod_view *v, const char *phase)
+static struct verdict verdict_initialized(struct arena *a, const struct pod_view *v,
+                                          const char *phase)
 {
     if (str_eq(phase, "Succeeded"))
         return (struct verdict){ true, "PodCompleted", NULL };
@@ -152,10 +162,12 @@ static struct verdict verdict_initialized(struct arena *a, const struct pod_view
         return (struct verdict){ .good = true };
     const char *names = names_where(a, v, true, is_incomplete);
     return (struct verdict){ false, "ContainersNotInitialized",
-                             arena_printf(a, "containers with incomplete status: [%s]", names ? names : "") };
+                             arena_printf(a, "containers with incomplete status: [%s]",
+                                          names ? names : "") };
 }
 
-static struct verdict verdict_containers(struct arena *a, const struct pod_view *v, const char *phase)
+static struct verdict verdict_containers(struct arena *a, const struct pod_view *v,
+                                         const char *phase)
 {
     if (str_eq(phase, "Succeeded"))
         return (struct verdict){ false, "PodCompleted", NULL };
@@ -164,44 +176,52 @@ static struct verdict verdict_containers(struct arena *a, const struct pod_view 
     const char *names = names_where(a, v, false, is_unready);
     if (!names)
         return (struct verdict){ .good = true };
-    return (struct verdict){ false, "ContainersNotReady", arena_printf(a, "containers with unready status: [%s]", names) };
+    return (struct verdict){ false, "ContainersNotReady",
+                             arena_printf(a, "containers with unready status: [%s]", names) };
 }
 
-static struct verdict verdict_ready(struct arena *a, const struct pod_view *v, struct verdict containers)
+static struct verdict verdict_ready(struct arena *a, const struct pod_view *v,
+                                    struct verdict containers)
 {
     if (!containers.good)
         return containers;
     JSON_FOREACH(it, json_find(v->pod, "spec", "readinessGates")) {
         const char *type = json_find_str(it.value, "conditionType");
-        const struct json *c = condition_find(json_find(v->pod, "status", "conditions"), type ? type : "");
+        const struct json *c =
+            condition_find(json_find(v->pod, "status", "conditions"), type ? type : "");
         if (!str_eq(json_find_str(c, "status"), "True"))
-            return (struct verdict){ false, "ReadinessGatesNotReady",
-                                     arena_printf(a, "corresponding condition of pod readiness gate \"%s\" %s.", type ? type : "",
-                                                  c ? "is not True" : "does not exist") };
+            return (struct verdict){
+                false, "ReadinessGatesNotReady",
+                arena_printf(a, "corresponding condition of pod readiness gate \"%s\" %s.",
+                             type ? type : "", c ? "is not True" : "does not exist")
+            };
     }
     return containers;
 }
 
 /* The condition as it is to be; its time is kept while its status stays. */
-static struct json *condition(struct arena *a, const struct pod_view *v, const char *type, struct verdict verdict)
+static struct json *condition(struct arena *a, const struct pod_view *v, const char *type,
+                              struct verdict verdict)
 {
     const struct json *old = condition_find(json_find(v->pod, "status", "conditions"), type);
     const char *status = verdict.good ? "True" : "False";
     const char *since = json_find_str(old, "lastTransitionTime");
     bool same = since && str_eq(json_find_str(old, "status"), status);
-    return OBJ("lastTransitionTime", same ? STR(since) : stamp(a, v->now_wall), "message", STR(verdict.message), "reason",
-               STR(verdict.reason), "status", STR(status), "type", STR(type));
+    return OBJ("lastTransitionTime", same ? STR(since) : stamp(a, v->now_wall), "message",
+               STR(verdict.message), "reason", STR(verdict.reason), "status", STR(status), "type",
+               STR(type));
 }
 
 static struct json *conditions(struct arena *a, const struct pod_view *v, const char *phase)
 {
     struct verdict containers = verdict_containers(a, v, phase);
     bool over = v->gone || str_eq(phase, "Succeeded") || str_eq(phase, "Failed");
-    struct json *list = ARR(
-        condition(a, v, "PodReadyToStartContainers", (struct verdict){ .good = v->ip && !v->volumes_error && !over }),
-        condition(a, v, "Initialized", verdict_initialized(a, v, phase)),
-        condition(a, v, "Ready", verdict_ready(a, v, containers)),
-        condition(a, v, "ContainersReady", containers));
+    struct json *list =
+        ARR(condition(a, v, "PodReadyToStartContainers",
+                      (struct verdict){ .good = v->ip && !v->volumes_error && !over }),
+            condition(a, v, "Initialized", verdict_initialized(a, v, phase)),
+            condition(a, v, "Ready", verdict_ready(a, v, containers)),
+            condition(a, v, "ContainersReady", containers));
     /* The scheduler's, and what others keep here. */
     JSON_FOREACH(it, json_find(v->pod, "status", "conditions")) {
         const char *type = json_find_str(it.value, "type");

@@ -43,7 +43,8 @@ static const char *format_map(struct arena *a, const struct json *map)
     return arena_strdup(a, buf_str(&b));
 }
 
-int pod_field(struct arena *a, const struct pod_context *x, const char *path, const char **ret, struct error **err)
+int pod_field(struct arena *a, const struct pod_context *x, const char *path, const char **ret,
+              struct error **err)
 {
     const char *key = NULL;
     path = path ? path : "";
@@ -91,8 +92,8 @@ static int64_t divide_up(int64_t value, int64_t divisor)
     return divisor <= 0 ? value : value / divisor + (value % divisor > 0);
 }
 
-int pod_resource_field(struct arena *a, const struct pod_context *x, const struct json *container, const struct json *ref,
-                       const char **ret, struct error **err)
+int pod_resource_field(struct arena *a, const struct pod_context *x, const struct json *container,
+                       const struct json *ref, const char **ret, struct error **err)
 {
     const char *name = json_find_str(ref, "containerName");
     const char *resource = json_find_str(ref, "resource");
@@ -103,7 +104,8 @@ int pod_resource_field(struct arena *a, const struct pod_context *x, const struc
         return error_set(err, ERROR_NOT_FOUND, "container %s not found", name ? name : "");
     const char *dot = resource ? strchr(resource, '.') : NULL;
     if (!dot)
-        return error_set(err, ERROR_INVALID, "unsupported container resource : %s", resource ? resource : "");
+        return error_set(err, ERROR_INVALID, "unsupported container resource : %s",
+                         resource ? resource : "");
     const char *kind = arena_strndup(a, resource, (size_t)(dot - resource));
     const char *what = dot + 1;
     const char *text = json_find_str(container, "resources", kind, what);
@@ -124,7 +126,8 @@ int pod_resource_field(struct arena *a, const struct pod_context *x, const struc
 
 /* ---- ConfigMaps and Secrets ---------------------------------------------------------------------------------------- */
 
-static int decode(struct arena *a, const char *key, const struct json *value, struct pod_value *ret, struct error **err)
+static int decode(struct arena *a, const char *key, const struct json *value, struct pod_value *ret,
+                  struct error **err)
 {
     char *data = NULL;
     size_t len = 0;
@@ -135,19 +138,22 @@ static int decode(struct arena *a, const char *key, const struct json *value, st
     return 0;
 }
 
-int pod_source_values(struct arena *a, const char *resource, const struct json *obj, struct pod_value **ret, size_t *ret_n,
-                      struct error **err)
+int pod_source_values(struct arena *a, const char *resource, const struct json *obj,
+                      struct pod_value **ret, size_t *ret_n, struct error **err)
 {
     const struct json *data = json_get(obj, "data");
     const struct json *binary = json_get(obj, "binaryData");
     bool secret = str_eq(resource, "secrets");
-    struct pod_value *values = arena_zalloc(a, (json_size(data) + json_size(binary) + 1) * sizeof(*values));
+    struct pod_value *values =
+        arena_zalloc(a, (json_size(data) + json_size(binary) + 1) * sizeof(*values));
     size_t n = 0;
     JSON_FOREACH(it, data) {
         const char *key = arena_strdup(a, it.key);
         if (!secret) {
             const char *text = json_string(it.value);
-            values[n++] = (struct pod_value){ .key = key, .data = text ? text : "", .len = json_string_len(it.value) };
+            values[n++] = (struct pod_value){ .key = key,
+                                              .data = text ? text : "",
+                                              .len = json_string_len(it.value) };
             continue;
         }
         int r = decode(a, key, it.value, &values[n++], err);
@@ -165,8 +171,8 @@ int pod_source_values(struct arena *a, const char *resource, const struct json *
     return 0;
 }
 
-int pod_source_key(struct arena *a, const struct pod_context *x, const char *resource, const struct json *selector,
-                   const char **ret, struct error **err)
+int pod_source_key(struct arena *a, const struct pod_context *x, const char *resource,
+                   const struct json *selector, const char **ret, struct error **err)
 {
     const char *name = json_find_str(selector, "name");
     const char *key = json_find_str(selector, "key");
@@ -218,7 +224,9 @@ static bool container_uses(const struct json *container, const char *resource, c
             return true;
     }
     JSON_FOREACH(it, json_get(container, "env")) {
-        if (str_eq(json_find_str(it.value, "valueFrom", secret ? "secretKeyRef" : "configMapKeyRef", "name"), name))
+        if (str_eq(json_find_str(it.value, "valueFrom", secret ? "secretKeyRef" : "configMapKeyRef",
+                                 "name"),
+                   name))
             return true;
     }
     return false;

@@ -29,10 +29,10 @@ struct probe_attempt {
     probe_done *done;
     void *ctx;
     int64_t deadline;
-    struct loop_source source;     /* socket, or pidfd */
+    struct loop_source source; /* socket, or pidfd */
     /* network */
-    char *target;                  /* "1.2.3.4:80", and the URL for HTTP */
-    char *url;                     /* NULL: TCP */
+    char *target; /* "1.2.3.4:80", and the URL for HTTP */
+    char *url;    /* NULL: TCP */
     struct buf out;
     size_t sent;
     struct buf in;
@@ -82,7 +82,10 @@ int64_t probe_attempt_deadline(const struct probe_attempt *p)
 void probe_attempt_expire(struct probe_attempt *p)
 {
     if (p->url)
-        finish(p, false, "Get \"%s\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)", p->url);
+        finish(
+            p, false,
+            "Get \"%s\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)",
+            p->url);
     else if (p->target)
         finish(p, false, "dial tcp %s: i/o timeout", p->target);
     else
@@ -112,7 +115,8 @@ int64_t probe_port(const struct json *port, const struct json *container)
 static void fail_network(struct probe_attempt *p, const char *step, int errnum)
 {
     char text[128];
-    const char *words = errnum == ECONNREFUSED ? "connection refused" : strerror_r(errnum, text, sizeof(text));
+    const char *words =
+        errnum == ECONNREFUSED ? "connection refused" : strerror_r(errnum, text, sizeof(text));
     if (p->url)
         finish(p, false, "Get \"%s\": %s tcp %s: connect: %s", p->url, step, p->target, words);
     else
@@ -122,14 +126,16 @@ static void fail_network(struct probe_attempt *p, const char *step, int errnum)
 /* True when the head has come far enough to have a status. */
 static bool answer_status(const struct probe_attempt *p, int *ret)
 {
-    return memchr(buf_str(&p->in), '\n', p->in.len) && sscanf(buf_str(&p->in), "HTTP/%*d.%*d %d", ret) == 1;
+    return memchr(buf_str(&p->in), '\n', p->in.len) &&
+           sscanf(buf_str(&p->in), "HTTP/%*d.%*d %d", ret) == 1;
 }
 
 static void judge_answer(struct probe_attempt *p)
 {
     int status = 0;
     if (!answer_status(p, &status))
-        finish(p, false, "Get \"%s\": %s", p->url, p->in.len == 0 ? "EOF" : "malformed HTTP response");
+        finish(p, false, "Get \"%s\": %s", p->url,
+               p->in.len == 0 ? "EOF" : "malformed HTTP response");
     else if (status >= 200 && status < 400)
         finish(p, true, "%s", "");
     else
@@ -168,7 +174,8 @@ static void send_request(struct probe_attempt *p)
 
 static void on_socket(struct loop_source *s, uint32_t events)
 {
-    struct probe_attempt *p = (struct probe_attempt *)((char *)s - offsetof(struct probe_attempt, source));
+    struct probe_attempt *p =
+        (struct probe_attempt *)((char *)s - offsetof(struct probe_attempt, source));
     int errnum = 0;
     socklen_t len = sizeof(errnum);
     if (p->sent == 0 && getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &errnum, &len) == 0 && errnum != 0)
@@ -181,7 +188,8 @@ static void on_socket(struct loop_source *s, uint32_t events)
         read_answer(p);
 }
 
-static void write_request(struct probe_attempt *p, const struct json *get, const char *host_port, const char *path)
+static void write_request(struct probe_attempt *p, const struct json *get, const char *host_port,
+                          const char *path)
 {
     bool has_host = false;
     bool has_agent = false;
@@ -206,12 +214,14 @@ static void write_request(struct probe_attempt *p, const struct json *get, const
     buf_puts(&p->out, "Connection: close\r\n\r\n");
 }
 
-static bool resolve(const char *host, int64_t port, struct sockaddr_storage *ret, socklen_t *ret_len)
+static bool resolve(const char *host, int64_t port, struct sockaddr_storage *ret,
+                    socklen_t *ret_len)
 {
     char service[16];
     snprintf(service, sizeof(service), "%d", (int)port);
     /* Addresses only: looking a name up would block. */
-    struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM };
+    struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
+                              .ai_socktype = SOCK_STREAM };
     struct addrinfo *list = NULL;
     if (getaddrinfo(str_eq(host, "localhost") ? "127.0.0.1" : host, service, &hints, &list) != 0)
         return false;
@@ -221,7 +231,8 @@ static bool resolve(const char *host, int64_t port, struct sockaddr_storage *ret
     return true;
 }
 
-static bool start_network(struct probe_attempt *p, const struct probe_request *q, const struct json *get, const struct json *tcp)
+static bool start_network(struct probe_attempt *p, const struct probe_request *q,
+                          const struct json *get, const struct json *tcp)
 {
     const struct json *action = get ? get : tcp;
     const char *host = json_find_str(action, "host");
@@ -240,7 +251,10 @@ static bool start_network(struct probe_attempt *p, const struct probe_request *q
         bool tls = scheme && str_case_eq(scheme, "HTTPS");
         p->url = mem_printf("%s://%s%s", tls ? "https" : "http", p->target, path);
         if (tls) {
-            finish(p, false, "Get \"%s\": probes by HTTPS are not there on one box; use scheme HTTP or tcpSocket", p->url);
+            finish(
+                p, false,
+                "Get \"%s\": probes by HTTPS are not there on one box; use scheme HTTP or tcpSocket",
+                p->url);
             return false;
         }
         write_request(p, get, p->target, path);
@@ -272,7 +286,8 @@ static bool start_network(struct probe_attempt *p, const struct probe_request *q
 
 static void on_program_end(struct loop_source *s, uint32_t events)
 {
-    struct probe_attempt *p = (struct probe_attempt *)((char *)s - offsetof(struct probe_attempt, source));
+    struct probe_attempt *p =
+        (struct probe_attempt *)((char *)s - offsetof(struct probe_attempt, source));
     int status = 0;
     if (waitpid(p->pid, &status, WNOHANG) != p->pid)
         return;
@@ -285,7 +300,8 @@ static void on_program_end(struct loop_source *s, uint32_t events)
     char output[OUTPUT_MAX];
     size_t len = 0;
     ssize_t n;
-    while (len < sizeof(output) - 1 && (n = read(p->output_fd, output + len, sizeof(output) - 1 - len)) > 0)
+    while (len < sizeof(output) - 1 &&
+           (n = read(p->output_fd, output + len, sizeof(output) - 1 - len)) > 0)
         len += (size_t)n;
     output[len] = '\0';
     output[str_utf8_valid_len(output, len)] = '\0';
@@ -329,7 +345,8 @@ static bool start_program(struct probe_attempt *p, const struct probe_request *q
     return true;
 }
 
-void probe_attempt_start(struct loop *l, const struct probe_request *q, probe_done *done, void *ctx, struct probe_attempt **ret)
+void probe_attempt_start(struct loop *l, const struct probe_request *q, probe_done *done, void *ctx,
+                         struct probe_attempt **ret)
 {
     struct probe_attempt *p = NEW0(struct probe_attempt);
     *p = (struct probe_attempt){
@@ -351,7 +368,9 @@ void probe_attempt_start(struct loop *l, const struct probe_request *q, probe_do
     else if (json_get(q->spec, "exec"))
         started = start_program(p, q);
     else
-        finish(p, false, "the probe is of a kind that one box does not have (gRPC); use httpGet, tcpSocket or exec");
+        finish(
+            p, false,
+            "the probe is of a kind that one box does not have (gRPC); use httpGet, tcpSocket or exec");
     if (started)
         *ret = p;
 }

@@ -16,9 +16,9 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/thread.h"
-#include "json/build.h"
 #include "kube/meta.h"
 #include "machine/proxy_internal.h"
+#include "json/build.h"
 
 #define DEFAULT_MAX_CONNECTIONS 8192
 #define RETRY_NS (15 * NS_PER_S)
@@ -28,11 +28,11 @@
 struct listener {
     struct proxy *proxy;
     struct loop_source source;
-    int fd;                        /* -1: cannot be listened on */
+    int fd; /* -1: cannot be listened on */
     struct sockaddr_in address;
     struct backends *backends;
     size_t turn;
-    bool wanted;                   /* while a Service is looked at */
+    bool wanted; /* while a Service is looked at */
     bool paused;
 };
 
@@ -40,11 +40,11 @@ struct proxy {
     struct proxy_options o;
     struct loop *loop;
     struct proxy_connections connections;
-    size_t connection_count;       /* atomic, for proxy_connections() */
-    struct map *services;          /* "ns/name" → map of "ip:port" → struct listener */
-    struct map *failed;            /* "ns/name" of those with a port that could not be listened on */
+    size_t connection_count; /* atomic, for proxy_connections() */
+    struct map *services;    /* "ns/name" → map of "ip:port" → struct listener */
+    struct map *failed;      /* "ns/name" of those with a port that could not be listened on */
     int64_t retry_at;
-    int64_t resume_at;             /* accepting goes on; INT64_MAX: it does */
+    int64_t resume_at; /* accepting goes on; INT64_MAX: it does */
     pthread_t thread;
     bool running;
     /* under lock */
@@ -61,7 +61,8 @@ static bool is_tcp(const struct json *port)
     return str_empty(protocol) || str_eq(protocol, "TCP");
 }
 
-struct json *proxy_backends(struct arena *a, const struct json *service_port, const struct json *endpoints)
+struct json *proxy_backends(struct arena *a, const struct json *service_port,
+                            const struct json *endpoints)
 {
     struct json *list = EMPTY_ARR();
     const char *name = json_find_str(service_port, "name");
@@ -155,26 +156,31 @@ static void report(struct proxy *p, const struct json *service, const char *wher
     char text[128];
     const char *way_out = "";
     if (errnum == EACCES)
-        way_out = "; ports below 1024 need root or, once, `sysctl net.ipv4.ip_unprivileged_port_start=0`";
+        way_out =
+            "; ports below 1024 need root or, once, `sysctl net.ipv4.ip_unprivileged_port_start=0`";
     else if (errnum == EADDRINUSE)
         way_out = "; another program listens there";
-    log_warn("a Service cannot be listened on", "service", meta_name(service), "address", where, "error",
-             strerror_r(errnum, text, sizeof(text)), NULL);
+    log_warn("a Service cannot be listened on", "service", meta_name(service), "address", where,
+             "error", strerror_r(errnum, text, sizeof(text)), NULL);
     if (p->o.events)
-        event_record(p->o.events, service, "Warning", "FailedToListen", "cannot listen on %s: %s%s", where,
-                     strerror_r(errnum, text, sizeof(text)), way_out);
+        event_record(p->o.events, service, "Warning", "FailedToListen", "cannot listen on %s: %s%s",
+                     where, strerror_r(errnum, text, sizeof(text)), way_out);
 }
 
+/* was_failed: it could not be listened on before, and that has been said. */
 static struct listener *listener_new(struct proxy *p, const struct json *service, const char *where,
-                                     const struct sockaddr_in *address)
+                                     const struct sockaddr_in *address, bool was_failed)
 {
     int fd = open_listener(address);
     if (fd < 0) {
-        report(p, service, where, -fd);
+        if (!was_failed)
+            report(p, service, where, -fd);
         return NULL;
     }
     struct listener *l = NEW0(struct listener);
-    *l = (struct listener){ .proxy = p, .source = { .on_event = on_accept, .fd = -1 }, .fd = fd, .address = *address };
+    *l = (struct listener){
+        .proxy = p, .source = { .on_event = on_accept, .fd = -1 }, .fd = fd, .address = *address
+    };
     if (loop_add(p->loop, &l->source, fd, EPOLLIN, NULL) < 0) {
         listener_free(l);
         return NULL;
@@ -185,13 +191,14 @@ static struct listener *listener_new(struct proxy *p, const struct json *service
 /* ---- Services ------------------------------------------------------------------------------------------------------ */
 
 /* Makes the listener of one port, or gives it its new backends. False: it cannot be listened on. */
-static bool sync_port(struct proxy *p, struct arena *a, struct map *listeners, const struct json *service, const struct json *port,
-                      const struct json *endpoints)
+static bool sync_port(struct proxy *p, struct arena *a, const char *key, const struct json *service,
+                      const struct json *port, const struct json *endpoints)
 {
     struct sockaddr_in address = { .sin_family = AF_INET };
     const char *ip = json_find_str(service, "spec", "clusterIP");
     int64_t number = json_find_int(port, 0, "port");
-    if (!is_tcp(port) || !ip || inet_pton(AF_INET, ip, &address.sin_addr) != 1 || number < 1 || number > UINT16_MAX)
+    if (!is_tcp(port) || !ip || inet_pton(AF_INET, ip, &address.sin_addr) != 1 || number < 1 ||
+        number > UINT16_MAX)
         return true;
     address.sin_port = htons((uint16_t)number);
     struct backends *b = backends_from(proxy_backends(a, port, endpoints));
@@ -200,9 +207,10 @@ static bool sync_port(struct proxy *p, struct arena *a, struct map *listeners, c
         return true;
     }
     const char *where = arena_printf(a, "%s:%d", ip, (int)number);
+    struct map *listeners = map_get(p->services, key);
     struct listener *l = map_get(listeners, where);
     if (!l) {
-        l = listener_new(p, service, where, &address);
+        l = listener_new(p, service, where, &address, map_has(p->failed, key));
         if (!l) {
             backends_unref(b);
             return false;
@@ -221,8 +229,10 @@ static void sync_service(struct proxy *p, const char *key)
     const char *ns;
     const char *name;
     kube_key_split(a, key, &ns, &name);
-    CLEANUP(kube_object_cleanup) struct kube_object *service = informer_get(p->o.services, ns, name);
-    CLEANUP(kube_object_cleanup) struct kube_object *endpoints = informer_get(p->o.endpoints, ns, name);
+    CLEANUP(kube_object_cleanup)
+    struct kube_object *service = informer_get(p->o.services, ns, name);
+    CLEANUP(kube_object_cleanup)
+    struct kube_object *endpoints = informer_get(p->o.endpoints, ns, name);
     struct map *listeners = map_get(p->services, key);
     if (!listeners) {
         listeners = map_new(listener_free);
@@ -239,7 +249,7 @@ static void sync_service(struct proxy *p, const char *key)
         json_set_str(a, parsed, "apiVersion", "v1");
         json_set_str(a, parsed, "kind", "Service");
         JSON_FOREACH(port, json_find(parsed, "spec", "ports")) {
-            all = sync_port(p, a, listeners, parsed, port.value, targets) && all;
+            all = sync_port(p, a, key, parsed, port.value, targets) && all;
         }
     }
     const char *where;
@@ -354,7 +364,8 @@ int proxy_new(const struct proxy_options *options, struct proxy **ret, struct er
         proxy_free(p);
         return r;
     }
-    connections_init(&p->connections, p->loop, options->max_connections ? options->max_connections : DEFAULT_MAX_CONNECTIONS);
+    connections_init(&p->connections, p->loop,
+                     options->max_connections ? options->max_connections : DEFAULT_MAX_CONNECTIONS);
     informer_add_handler(options->services, on_change, p);
     informer_add_handler(options->endpoints, on_change, p);
     *ret = p;

@@ -1,8 +1,9 @@
 /* One connection: a client, an endpoint, and bytes in both directions.
  *
- * A side is watched only for what it can be used for now: for reading while nothing waits to be written to the other side,
- * for writing while something waits for it. When nothing can be done with it, it is not watched at all, so that a socket whose
- * peer has gone does not wake the thread again and again. */
+ * A side is watched only for what it can be used for now: for reading while nothing waits to be
+ * written to the other side, for writing while something waits for it. When nothing can be done
+ * with it, it is not watched at all, so that a socket whose peer has gone does not wake the thread
+ * again and again. */
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -22,10 +23,10 @@ struct side {
     struct proxy_connection *connection;
     struct loop_source source;
     int fd;
-    uint32_t events;               /* watched for; 0: not in the loop */
-    bool eof;                      /* nothing more comes from it */
-    bool shut;                     /* its peer has been told that nothing more goes to it */
-    char *pending;                 /* bytes that wait to be written to it; NULL: none */
+    uint32_t events; /* watched for; 0: not in the loop */
+    bool eof;        /* nothing more comes from it */
+    bool shut;       /* its peer has been told that nothing more goes to it */
+    char *pending;   /* bytes that wait to be written to it; NULL: none */
     size_t pending_len;
     size_t pending_at;
 };
@@ -37,7 +38,7 @@ struct proxy_connection {
     struct side sides[2];
     bool connecting;
     struct backends *backends;
-    size_t backend;                /* the one that is tried */
+    size_t backend; /* the one that is tried */
     size_t tried;
 };
 
@@ -127,7 +128,8 @@ static void pass_eof(struct side *to)
 static int write_pending(struct side *to)
 {
     while (to->pending_at < to->pending_len) {
-        ssize_t n = send(to->fd, to->pending + to->pending_at, to->pending_len - to->pending_at, MSG_NOSIGNAL);
+        ssize_t n = send(to->fd, to->pending + to->pending_at, to->pending_len - to->pending_at,
+                         MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -231,14 +233,16 @@ static void try_backend(struct proxy_connection *c)
 {
     struct side *s = &c->sides[SERVER];
     while (c->tried < c->backends->count) {
-        const struct sockaddr_in *address = &c->backends->addresses[(c->backend + c->tried) % c->backends->count];
+        const struct sockaddr_in *address =
+            &c->backends->addresses[(c->backend + c->tried) % c->backends->count];
         c->tried++;
         s->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (s->fd < 0)
             break;
         int on = 1;
         setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-        bool begun = connect(s->fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EINPROGRESS;
+        bool begun = connect(s->fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
+                     errno == EINPROGRESS;
         if (begun && watch(s, EPOLLOUT))
             return;
         close_side(c, s);
@@ -259,7 +263,8 @@ void connection_start(struct proxy_connections *cs, int client_fd, struct backen
     c->backend = first;
     c->connecting = true;
     for (int i = 0; i < 2; i++)
-        c->sides[i] = (struct side){ .connection = c, .source = { .on_event = on_side, .fd = -1 }, .fd = -1 };
+        c->sides[i] =
+            (struct side){ .connection = c, .source = { .on_event = on_side, .fd = -1 }, .fd = -1 };
     c->sides[CLIENT].fd = client_fd;
     int on = 1;
     setsockopt(client_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -273,7 +278,8 @@ void connection_start(struct proxy_connections *cs, int client_fd, struct backen
 
 void connections_init(struct proxy_connections *cs, struct loop *loop, size_t max)
 {
-    *cs = (struct proxy_connections){ .loop = loop, .max = max, .scratch = mem_alloc(SCRATCH_SIZE) };
+    *cs =
+        (struct proxy_connections){ .loop = loop, .max = max, .scratch = mem_alloc(SCRATCH_SIZE) };
 }
 
 void connections_done(struct proxy_connections *cs)

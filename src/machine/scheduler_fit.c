@@ -1,13 +1,13 @@
-/* Does a pod fit a node? The filters of Kubernetes' scheduler that mean something on one node, in its order; the first that
- * refuses gives the reason. */
+/* Does a pod fit a node? The filters of Kubernetes' scheduler that mean something on one node, in
+ * its order; the first that refuses gives the reason. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/str.h"
-#include "json/build.h"
 #include "kube/meta.h"
 #include "kube/quantity.h"
 #include "machine/scheduler.h"
+#include "json/build.h"
 
 /* ---- taints -------------------------------------------------------------------------------------------------------- */
 
@@ -27,7 +27,8 @@ static bool tolerates(const struct json *toleration, const struct json *taint)
     return !str_empty(key) && str_eq(value ? value : "", taint_value ? taint_value : "");
 }
 
-static const char *untolerated_taint(struct arena *a, const struct json *pod, const struct json *node)
+static const char *untolerated_taint(struct arena *a, const struct json *pod,
+                                     const struct json *node)
 {
     JSON_FOREACH(taint, json_find(node, "spec", "taints")) {
         if (str_eq(json_find_str(taint.value, "effect"), "PreferNoSchedule"))
@@ -38,7 +39,8 @@ static const char *untolerated_taint(struct arena *a, const struct json *pod, co
         }
         const char *value = json_find_str(taint.value, "value");
         if (!tolerated)
-            return arena_printf(a, "node(s) had untolerated taint {%s: %s}", json_find_str(taint.value, "key"), value ? value : "");
+            return arena_printf(a, "node(s) had untolerated taint {%s: %s}",
+                                json_find_str(taint.value, "key"), value ? value : "");
     }
     return NULL;
 }
@@ -92,7 +94,8 @@ static bool term_holds(const struct json *term, const struct json *node)
             return false;
     }
     JSON_FOREACH(it, fields) {
-        if (!str_eq(json_find_str(it.value, "key"), "metadata.name") || !requirement_holds(it.value, meta_name(node)))
+        if (!str_eq(json_find_str(it.value, "key"), "metadata.name") ||
+            !requirement_holds(it.value, meta_name(node)))
             return false;
     }
     return json_size(expressions) + json_size(fields) > 0;
@@ -104,7 +107,8 @@ static bool selectors_hold(const struct json *pod, const struct json *node)
         if (!str_eq(meta_label(node, it.key), json_string(it.value)))
             return false;
     }
-    const struct json *required = json_find(pod, "spec", "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution");
+    const struct json *required = json_find(pod, "spec", "affinity", "nodeAffinity",
+                                            "requiredDuringSchedulingIgnoredDuringExecution");
     if (!required)
         return true;
     JSON_FOREACH(it, json_get(required, "nodeSelectorTerms")) {
@@ -116,14 +120,16 @@ static bool selectors_hold(const struct json *pod, const struct json *node)
 
 /* ---- resources ----------------------------------------------------------------------------------------------------- */
 
-/* In thousandths for cpu, else whole units. Limits stand in for requests, as the API server defaults them. */
+/* In thousandths for cpu, else whole units. Limits stand in for requests, as the API server
+ * defaults them. */
 static int64_t container_request(const struct json *container, const char *resource)
 {
     const char *text = json_find_str(container, "resources", "requests", resource);
     int64_t value = 0;
     if (!text)
         text = json_find_str(container, "resources", "limits", resource);
-    if (!text || (str_eq(resource, "cpu") ? quantity_milli(text, &value, NULL) : quantity_value(text, &value, NULL)) < 0)
+    if (!text || (str_eq(resource, "cpu") ? quantity_milli(text, &value, NULL)
+                                          : quantity_value(text, &value, NULL)) < 0)
         return 0;
     return value;
 }
@@ -170,8 +176,8 @@ static struct json *resources_of(struct arena *a, const struct json *pod)
     return names;
 }
 
-static void insufficient(struct arena *a, const struct json *pod, const struct json *node, const struct json *others,
-                         struct json *reasons)
+static void insufficient(struct arena *a, const struct json *pod, const struct json *node,
+                         const struct json *others, struct json *reasons)
 {
     int64_t count = 0;
     JSON_FOREACH(it, others) {
@@ -193,7 +199,8 @@ static void insufficient(struct arena *a, const struct json *pod, const struct j
         }
         const char *text = json_find_str(node, "status", "allocatable", it.key);
         int64_t there = 0;
-        if (text && (str_eq(it.key, "cpu") ? quantity_milli(text, &there, NULL) : quantity_value(text, &there, NULL)) < 0)
+        if (text && (str_eq(it.key, "cpu") ? quantity_milli(text, &there, NULL)
+                                           : quantity_value(text, &there, NULL)) < 0)
             there = 0;
         if (wanted > there)
             json_append(reasons, STRF("Insufficient %s", it.key));
@@ -210,13 +217,16 @@ static const char *verdict(struct arena *a, const struct json *reasons, bool pre
         buf_printf(&b, "%s1 %s", it.index ? ", " : "", json_string(it.value));
     }
     buf_printf(&b, ". preemption: 0/1 nodes are available: 1 %s.",
-               preemption_helps ? "No preemption victims found for incoming pod" : "Preemption is not helpful for scheduling");
+               preemption_helps ? "No preemption victims found for incoming pod"
+                                : "Preemption is not helpful for scheduling");
     return arena_strdup(a, buf_str(&b));
 }
 
-const char *scheduler_reason(struct arena *a, const struct json *pod, const struct json *node, const struct json *others)
+const char *scheduler_reason(struct arena *a, const struct json *pod, const struct json *node,
+                             const struct json *others)
 {
-    struct json *unschedulable = OBJ("key", STR("node.kubernetes.io/unschedulable"), "effect", STR("NoSchedule"));
+    struct json *unschedulable =
+        OBJ("key", STR("node.kubernetes.io/unschedulable"), "effect", STR("NoSchedule"));
     bool cordoned = json_find_bool(node, false, "spec", "unschedulable");
     JSON_FOREACH(it, json_find(pod, "spec", "tolerations")) {
         cordoned = cordoned && !tolerates(it.value, unschedulable);

@@ -4,8 +4,8 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "json/build.h"
 #include "kube/meta.h"
+#include "json/build.h"
 
 struct statefulsets {
     struct statefulset_sources src;
@@ -24,7 +24,8 @@ static struct json *owned(struct arena *a, struct informer *i, const char *uid)
     return list;
 }
 
-static bool observe(struct arena *a, struct statefulsets *s, const char *ns, const char *name, struct statefulset_view *ret)
+static bool observe(struct arena *a, struct statefulsets *s, const char *ns, const char *name,
+                    struct statefulset_view *ret)
 {
     CLEANUP(kube_object_cleanup) struct kube_object *set = informer_get(s->src.sets, ns, name);
     if (!set || set->deleting)
@@ -55,55 +56,61 @@ static int ignore(int r, int harmless, struct error **err)
     return 0;
 }
 
-static int apply_revisions(struct arena *a, struct statefulsets *s, const char *ns, const struct statefulset_plan *plan,
-                           struct error **err)
+static int apply_revisions(struct arena *a, struct statefulsets *s, const char *ns,
+                           const struct statefulset_plan *plan, struct error **err)
 {
     int r = 0;
     if (plan->create_revision)
-        r = ignore(kube_create(s->src.client, &KUBE_CONTROLLER_REVISIONS, ns, plan->create_revision, a, NULL, err),
+        r = ignore(kube_create(s->src.client, &KUBE_CONTROLLER_REVISIONS, ns, plan->create_revision,
+                               a, NULL, err),
                    -ERROR_ALREADY_EXISTS, err);
     if (r == 0 && plan->bump_revision) {
-        struct json *patch = OBJ("revision", json_clone(a, json_get(plan->bump_revision, "revision")));
-        r = kube_patch(s->src.client, &KUBE_CONTROLLER_REVISIONS, ns, meta_name(plan->bump_revision), NULL, KUBE_PATCH_MERGE, patch,
-                       a, NULL, err);
+        struct json *patch =
+            OBJ("revision", json_clone(a, json_get(plan->bump_revision, "revision")));
+        r = kube_patch(s->src.client, &KUBE_CONTROLLER_REVISIONS, ns,
+                       meta_name(plan->bump_revision), NULL, KUBE_PATCH_MERGE, patch, a, NULL, err);
     }
     JSON_FOREACH(it, plan->delete_revisions) {
         struct kube_delete_options options = KUBE_DELETE_OPTIONS_INIT;
         if (r == 0)
-            r = ignore(kube_delete(s->src.client, &KUBE_CONTROLLER_REVISIONS, ns, json_string(it.value), &options, err),
+            r = ignore(kube_delete(s->src.client, &KUBE_CONTROLLER_REVISIONS, ns,
+                                   json_string(it.value), &options, err),
                        -ERROR_NOT_FOUND, err);
     }
     return r;
 }
 
-static int create_pod(struct arena *a, struct statefulsets *s, const struct json *set, struct json *pod, struct error **err)
+static int create_pod(struct arena *a, struct statefulsets *s, const struct json *set,
+                      struct json *pod, struct error **err)
 {
     const char *name = arena_strdup(a, meta_name(pod));
     int r = kube_create(s->src.client, &KUBE_PODS, meta_namespace(set), pod, a, NULL, err);
     if (r == 0)
-        event_record(s->src.events, set, "Normal", "SuccessfulCreate", "create Pod %s in StatefulSet %s successful", name,
-                     meta_name(set));
+        event_record(s->src.events, set, "Normal", "SuccessfulCreate",
+                     "create Pod %s in StatefulSet %s successful", name, meta_name(set));
     else if (r != -ERROR_ALREADY_EXISTS)
-        event_record(s->src.events, set, "Warning", "FailedCreate", "create Pod %s in StatefulSet %s failed error: %s", name,
-                     meta_name(set), err ? error_message(*err) : "");
+        event_record(s->src.events, set, "Warning", "FailedCreate",
+                     "create Pod %s in StatefulSet %s failed error: %s", name, meta_name(set),
+                     err ? error_message(*err) : "");
     return ignore(r, -ERROR_ALREADY_EXISTS, err);
 }
 
-static int delete_pod(struct statefulsets *s, const struct json *set, const struct json *pod, struct error **err)
+static int delete_pod(struct statefulsets *s, const struct json *set, const struct json *pod,
+                      struct error **err)
 {
     struct kube_delete_options options = KUBE_DELETE_OPTIONS_INIT;
     const char *name = json_find_str(pod, "name");
     options.uid = json_find_str(pod, "uid");
     int r = kube_delete(s->src.client, &KUBE_PODS, meta_namespace(set), name, &options, err);
     if (r == 0)
-        event_record(s->src.events, set, "Normal", "SuccessfulDelete", "delete Pod %s in StatefulSet %s successful", name,
-                     meta_name(set));
+        event_record(s->src.events, set, "Normal", "SuccessfulDelete",
+                     "delete Pod %s in StatefulSet %s successful", name, meta_name(set));
     r = ignore(r, -ERROR_NOT_FOUND, err);
     return ignore(r, -ERROR_CONFLICT, err);
 }
 
-static int apply_pods(struct arena *a, struct statefulsets *s, const struct json *set, const struct statefulset_plan *plan,
-                      struct error **err)
+static int apply_pods(struct arena *a, struct statefulsets *s, const struct json *set,
+                      const struct statefulset_plan *plan, struct error **err)
 {
     int r = 0;
     JSON_FOREACH(it, plan->create_pods) {
@@ -117,26 +124,29 @@ static int apply_pods(struct arena *a, struct statefulsets *s, const struct json
     return r;
 }
 
-static int apply_status(struct arena *a, struct statefulsets *s, const struct json *set, const struct statefulset_plan *plan,
-                        struct error **err)
+static int apply_status(struct arena *a, struct statefulsets *s, const struct json *set,
+                        const struct statefulset_plan *plan, struct error **err)
 {
     if (json_equal(json_get(set, "status"), plan->status))
         return 0;
     /* Against what is there now: a patch against an older status would mix two of them. */
     struct json *now = NULL;
-    int r = kube_get(s->src.client, &KUBE_STATEFULSETS, meta_namespace(set), meta_name(set), a, &now, err);
+    int r = kube_get(s->src.client, &KUBE_STATEFULSETS, meta_namespace(set), meta_name(set), a,
+                     &now, err);
     if (r < 0)
         return ignore(r, -ERROR_NOT_FOUND, err);
     const struct json *known = json_get(now, "status");
     struct json *change = json_merge_diff(a, known ? known : EMPTY_OBJ(), plan->status);
     if (!change || !str_eq(meta_uid(now), meta_uid(set)))
         return 0;
-    r = kube_patch(s->src.client, &KUBE_STATEFULSETS, meta_namespace(set), meta_name(set), "status", KUBE_PATCH_MERGE,
-                       OBJ("metadata", OBJ("uid", STR(meta_uid(set))), "status", change), a, NULL, err);
+    r = kube_patch(s->src.client, &KUBE_STATEFULSETS, meta_namespace(set), meta_name(set), "status",
+                   KUBE_PATCH_MERGE,
+                   OBJ("metadata", OBJ("uid", STR(meta_uid(set))), "status", change), a, NULL, err);
     return ignore(r, -ERROR_NOT_FOUND, err);
 }
 
-static int reconcile(void *ctx, const char *key, struct arena *a, struct reconcile_result *ret, struct error **err)
+static int reconcile(void *ctx, const char *key, struct arena *a, struct reconcile_result *ret,
+                     struct error **err)
 {
     struct statefulsets *s = ctx;
     const char *ns;
@@ -158,12 +168,16 @@ static int reconcile(void *ctx, const char *key, struct arena *a, struct reconci
     return r;
 }
 
-struct statefulsets *statefulsets_new(const struct statefulset_sources *sources, struct controller **ret_controller)
+struct statefulsets *statefulsets_new(const struct statefulset_sources *sources,
+                                      struct controller **ret_controller)
 {
     struct statefulsets *s = NEW0(struct statefulsets);
     s->src = *sources;
-    struct controller *c = controller_new(&(struct controller_options){
-        .name = "statefulset", .workers = 2, .reconcile = reconcile, .ctx = s, .clock = sources->clock });
+    struct controller *c = controller_new(&(struct controller_options){ .name = "statefulset",
+                                                                        .workers = 2,
+                                                                        .reconcile = reconcile,
+                                                                        .ctx = s,
+                                                                        .clock = sources->clock });
     controller_watch(c, sources->sets);
     controller_watch_owned(c, sources->pods, "StatefulSet");
     controller_watch_owned(c, sources->revisions, "StatefulSet");

@@ -4,9 +4,10 @@
 
 #include "base/clock.h"
 #include "base/str.h"
-#include "json/build.h"
 #include "kube/meta.h"
+#include "machine/pod.h"
 #include "machine/statefulset.h"
+#include "json/build.h"
 
 #define REVISION_LABEL "controller-revision-hash"
 #define HASH_LABEL "controller.kubernetes.io/hash"
@@ -41,7 +42,8 @@ static struct json *revision_data(struct arena *a, const struct json *set)
     return OBJ("spec", OBJ("template", template));
 }
 
-struct json *statefulset_revision(struct arena *a, const struct json *set, int64_t number, int64_t collisions)
+struct json *statefulset_revision(struct arena *a, const struct json *set, int64_t number,
+                                  int64_t collisions)
 {
     struct json *data = revision_data(a, set);
     AUTO_BUF b = BUF_INIT(4 * MIB);
@@ -52,8 +54,9 @@ struct json *statefulset_revision(struct arena *a, const struct json *set, int64
         labels = EMPTY_OBJ();
     json_set_str(a, labels, HASH_LABEL, hash);
     return OBJ("apiVersion", STR("apps/v1"), "kind", STR("ControllerRevision"), "metadata",
-               OBJ("name", STRF("%s-%s", meta_name(set), hash), "namespace", STR(meta_namespace(set)), "labels", labels,
-                   "ownerReferences", ARR(meta_controller_ref(a, set, &KUBE_STATEFULSETS))),
+               OBJ("name", STRF("%s-%s", meta_name(set), hash), "namespace",
+                   STR(meta_namespace(set)), "labels", labels, "ownerReferences",
+                   ARR(meta_controller_ref(a, set, &KUBE_STATEFULSETS))),
                "data", data, "revision", INT(number));
 }
 
@@ -65,10 +68,10 @@ struct decision {
     struct statefulset_plan *plan;
     const char *update_revision;
     const char *current_revision;
-    int64_t start;                      /* first ordinal */
+    int64_t start; /* first ordinal */
     int64_t replicas;
-    const struct json **replica_pods;   /* by ordinal - start; NULL: absent */
-    const struct json **condemned;      /* highest ordinal first */
+    const struct json **replica_pods; /* by ordinal - start; NULL: absent */
+    const struct json **condemned;    /* highest ordinal first */
     size_t condemned_count;
     bool parallel;
     int64_t min_ready_ms;
@@ -86,7 +89,9 @@ static int64_t ordinal_of(const struct json *set, const struct json *pod)
 
 static bool pod_condition(const struct json *pod, const char *type)
 {
-    return str_eq(json_find_str(condition_find(json_find(pod, "status", "conditions"), type), "status"), "True");
+    return str_eq(json_find_str(condition_find(json_find(pod, "status", "conditions"), type),
+                                "status"),
+                  "True");
 }
 
 static bool is_running_and_ready(const struct json *pod)
@@ -142,7 +147,8 @@ static void sort_pods(struct decision *d)
         else if (ordinal >= 0)
             d->condemned[d->condemned_count++] = it.value;
     }
-    qsort_r(d->condemned, d->condemned_count, sizeof(*d->condemned), compare_ordinals_down, (void *)(uintptr_t)d->v->set);
+    qsort_r(d->condemned, d->condemned_count, sizeof(*d->condemned), compare_ordinals_down,
+            (void *)(uintptr_t)d->v->set);
 }
 
 /* ---- versions ------------------------------------------------------------------------------------------------------ */
@@ -161,11 +167,12 @@ static void decide_revisions(struct decision *d)
     }
     if (!equal) {
         int64_t collisions = json_find_int(set, 0, "status", "collisionCount");
-        d->plan->create_revision = statefulset_revision(a, set, newest + 1, collisions);
+        d->plan->create_revision =
+            statefulset_revision(a, set, MIN(newest, INT64_MAX - 1) + 1, collisions);
         equal = d->plan->create_revision;
     } else if (json_find_int(equal, 0, "revision") < newest) {
         d->plan->bump_revision = json_clone(a, equal);
-        json_set_int(a, d->plan->bump_revision, "revision", newest + 1);
+        json_set_int(a, d->plan->bump_revision, "revision", MIN(newest, INT64_MAX - 1) + 1);
     }
     d->update_revision = meta_name(equal);
     const char *current = json_find_str(set, "status", "currentRevision");
@@ -197,10 +204,12 @@ static void decide_history(struct decision *d)
     struct json *history = EMPTY_ARR();
     JSON_FOREACH(it, d->v->revisions) {
         if (!is_live_revision(d, meta_name(it.value)))
-            json_append(history, OBJ("name", STR(meta_name(it.value)), "revision", INT(json_find_int(it.value, 0, "revision"))));
+            json_append(history, OBJ("name", STR(meta_name(it.value)), "revision",
+                                     INT(json_find_int(it.value, 0, "revision"))));
     }
     json_sort(history, compare_revisions);
-    int64_t limit = json_find_int(d->v->set, DEFAULT_HISTORY, "spec", "revisionHistoryLimit");
+    int64_t limit =
+        MAX(json_find_int(d->v->set, DEFAULT_HISTORY, "spec", "revisionHistoryLimit"), INT64_C(0));
     int64_t surplus = (int64_t)json_size(history) - limit;
     d->plan->delete_revisions = EMPTY_ARR();
     JSON_FOREACH(it, history) {
@@ -213,7 +222,9 @@ static void decide_history(struct decision *d)
 
 static int64_t partition_of(const struct decision *d)
 {
-    return json_find_int(d->v->set, 0, "spec", "updateStrategy", "rollingUpdate", "partition");
+    int64_t partition =
+        json_find_int(d->v->set, 0, "spec", "updateStrategy", "rollingUpdate", "partition");
+    return MIN(MAX(partition, INT64_C(0)), (int64_t)INT32_MAX);
 }
 
 static bool is_on_delete(const struct decision *d)
@@ -221,10 +232,13 @@ static bool is_on_delete(const struct decision *d)
     return str_eq(json_find_str(d->v->set, "spec", "updateStrategy", "type"), "OnDelete");
 }
 
-/* During a rolling update, what is below the partition stays at the current version, also when it has to be made anew. */
-static const struct json *template_for(struct decision *d, int64_t ordinal, const char **ret_revision)
+/* During a rolling update, what is below the partition stays at the current version, also when it
+ * has to be made anew. */
+static const struct json *template_for(struct decision *d, int64_t ordinal,
+                                       const char **ret_revision)
 {
-    bool old = !is_on_delete(d) && ordinal < d->start + partition_of(d) && !str_eq(d->current_revision, d->update_revision);
+    bool old = !is_on_delete(d) && ordinal < d->start + partition_of(d) &&
+               !str_eq(d->current_revision, d->update_revision);
     if (old) {
         JSON_FOREACH(it, d->v->revisions) {
             if (!str_eq(meta_name(it.value), d->current_revision))
@@ -254,8 +268,9 @@ static struct json *make_pod(struct decision *d, int64_t ordinal)
     json_set_str(a, spec, "hostname", name);
     json_set_str(a, spec, "subdomain", json_find_str(set, "spec", "serviceName"));
     return OBJ("apiVersion", STR("v1"), "kind", STR("Pod"), "metadata",
-               OBJ("name", STR(name), "generateName", STRF("%s-", meta_name(set)), "namespace", STR(meta_namespace(set)), "labels",
-                   labels, "annotations", json_clone(a, json_find(template, "metadata", "annotations")), "finalizers",
+               OBJ("name", STR(name), "generateName", STRF("%s-", meta_name(set)), "namespace",
+                   STR(meta_namespace(set)), "labels", labels, "annotations",
+                   json_clone(a, json_find(template, "metadata", "annotations")), "finalizers",
                    json_clone(a, json_find(template, "metadata", "finalizers")), "ownerReferences",
                    ARR(meta_controller_ref(a, set, &KUBE_STATEFULSETS))),
                "spec", spec);
@@ -325,7 +340,7 @@ static void decide_update(struct decision *d)
 {
     if (is_on_delete(d))
         return;
-    for (int64_t i = d->replicas - 1; i >= MAX(partition_of(d), INT64_C(0)); i--) {
+    for (int64_t i = d->replicas - 1; i >= partition_of(d); i--) {
         const struct json *pod = d->replica_pods[i];
         if (!pod)
             return;
@@ -363,7 +378,8 @@ static void decide_status(struct decision *d)
     }
     const char *current_revision = d->current_revision;
     bool rolling = !is_on_delete(d);
-    if (rolling && updated == replicas && ready == replicas && d->plan->create_revision == NULL && replicas == d->replicas) {
+    if (rolling && updated == replicas && ready == replicas && d->plan->create_revision == NULL &&
+        replicas == d->replicas) {
         current_revision = d->update_revision;
         current = updated;
     }
@@ -381,7 +397,8 @@ static void decide_status(struct decision *d)
     d->plan->status = s;
 }
 
-void statefulset_decide(struct arena *a, const struct statefulset_view *v, struct statefulset_plan *ret)
+void statefulset_decide(struct arena *a, const struct statefulset_view *v,
+                        struct statefulset_plan *ret)
 {
     *ret = (struct statefulset_plan){
         .create_pods = EMPTY_ARR(),
@@ -392,15 +409,18 @@ void statefulset_decide(struct arena *a, const struct statefulset_view *v, struc
         .a = a,
         .v = v,
         .plan = ret,
-        .start = json_find_int(v->set, 0, "spec", "ordinals", "start"),
-        .replicas = MIN(MAX(json_find_int(v->set, 1, "spec", "replicas"), INT64_C(0)), (int64_t)MAX_REPLICAS),
+        .start = MIN(MAX(json_find_int(v->set, 0, "spec", "ordinals", "start"), INT64_C(0)),
+                     (int64_t)INT32_MAX),
+        .replicas = MIN(MAX(json_find_int(v->set, 1, "spec", "replicas"), INT64_C(0)),
+                        (int64_t)MAX_REPLICAS),
         .parallel = str_eq(json_find_str(v->set, "spec", "podManagementPolicy"), "Parallel"),
-        .min_ready_ms = json_find_int(v->set, 0, "spec", "minReadySeconds") * 1000,
+        .min_ready_ms = seconds_ms(json_find(v->set, "spec", "minReadySeconds"), 0),
     };
     decide_revisions(&d);
     sort_pods(&d);
     if (json_size(json_find(v->set, "spec", "volumeClaimTemplates")) > 0)
-        ret->unsupported = "volumeClaimTemplates are not there on one box; use emptyDir or hostPath volumes";
+        ret->unsupported =
+            "volumeClaimTemplates are not there on one box; use emptyDir or hostPath volumes";
     else if (decide_replicas(&d) && decide_condemned(&d))
         decide_update(&d);
     decide_status(&d);

@@ -7,8 +7,8 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/thread.h"
-#include "json/build.h"
 #include "kube/meta.h"
+#include "json/build.h"
 
 #define WORKERS 2
 
@@ -32,13 +32,14 @@ static void pending_free(void *value)
     free(p);
 }
 
-static int write_status(struct arena *a, struct status_writer *w, const char *ns, const char *name, const char *uid,
-                        const char *text, struct error **err)
+static int write_status(struct arena *a, struct status_writer *w, const char *ns, const char *name,
+                        const char *uid, const char *text, struct error **err)
 {
     struct json *status = NULL;
     struct json *pod = NULL;
     int r = json_parse(a, text, strlen(text), &status, err);
-    /* Not from a cache: that may be behind our own last write, and what seems to be equal would not be written. */
+    /* Not from a cache: that may be behind our own last write, and what seems to be equal would not
+     * be written. */
     if (r == 0)
         r = kube_get(w->client, &KUBE_PODS, ns, name, a, &pod, err);
     if (r < 0)
@@ -51,7 +52,8 @@ static int write_status(struct arena *a, struct status_writer *w, const char *ns
         return 0;
     /* The uid makes sure that it is not another pod of the same name. */
     struct json *patch = OBJ("metadata", OBJ("uid", STR(uid)), "status", change);
-    return kube_patch(w->client, &KUBE_PODS, ns, name, "status", KUBE_PATCH_MERGE, patch, a, NULL, err);
+    return kube_patch(w->client, &KUBE_PODS, ns, name, "status", KUBE_PATCH_MERGE, patch, a, NULL,
+                      err);
 }
 
 static struct pending *take(struct status_writer *w, const char *key)
@@ -79,7 +81,8 @@ static bool is_over(int r)
     return r == -ERROR_NOT_FOUND || r == -ERROR_CONFLICT;
 }
 
-static int reconcile(void *ctx, const char *key, struct arena *a, struct reconcile_result *ret, struct error **err)
+static int reconcile(void *ctx, const char *key, struct arena *a, struct reconcile_result *ret,
+                     struct error **err)
 {
     struct status_writer *w = ctx;
     struct pending *p = take(w, key);
@@ -109,8 +112,11 @@ struct status_writer *status_writer_new(struct kube_client *client, struct clock
     w->client = client;
     pthread_mutex_init(&w->lock, NULL);
     w->pending = map_new(pending_free);
-    w->controller = controller_new(&(struct controller_options){
-        .name = "pod-status", .workers = WORKERS, .reconcile = reconcile, .ctx = w, .clock = clock });
+    w->controller = controller_new(&(struct controller_options){ .name = "pod-status",
+                                                                 .workers = WORKERS,
+                                                                 .reconcile = reconcile,
+                                                                 .ctx = w,
+                                                                 .clock = clock });
     *ret_controller = w->controller;
     return w;
 }
@@ -124,8 +130,8 @@ void status_writer_free(struct status_writer *w)
     free(w);
 }
 
-void status_writer_set(struct status_writer *w, const char *ns, const char *name, const char *uid, const struct json *status,
-                       bool delete_it)
+void status_writer_set(struct status_writer *w, const char *ns, const char *name, const char *uid,
+                       const struct json *status, bool delete_it)
 {
     AUTO_ARENA a = arena_new();
     const char *key = arena_printf(a, "%s/%s/%s", ns, name, uid);

@@ -1,6 +1,6 @@
-/* Volumes as folders. Those with content from the API are written the way the kubelet writes them: the files lie in a folder
- * of their own, "..data" is a link to it, and each visible name is a link through "..data". Switching that one link changes all
- * files at once. */
+/* Volumes as folders. Those with content from the API are written the way the kubelet writes them:
+ * the files lie in a folder of their own, "..data" is a link to it, and each visible name is a link
+ * through "..data". Switching that one link changes all files at once. */
 #include "machine/podenv.h"
 
 #include <dirent.h>
@@ -35,7 +35,8 @@ struct payload {
     size_t cap;
 };
 
-static void payload_add(struct payload *p, const char *path, const char *data, size_t len, unsigned mode)
+static void payload_add(struct payload *p, const char *path, const char *data, size_t len,
+                        unsigned mode)
 {
     if (p->count == p->cap) {
         size_t cap = p->cap ? p->cap * 2 : 16;
@@ -45,7 +46,8 @@ static void payload_add(struct payload *p, const char *path, const char *data, s
         p->files = files;
         p->cap = cap;
     }
-    p->files[p->count++] = (struct payload_file){ .path = path, .data = data, .len = len, .mode = mode };
+    p->files[p->count++] =
+        (struct payload_file){ .path = path, .data = data, .len = len, .mode = mode };
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------------------- */
@@ -57,7 +59,8 @@ static bool file_is(const char *path, const struct payload_file *f)
         return false;
     AUTO_FREE char *data = NULL;
     size_t len = 0;
-    return file_read(path, f->len + 1, &data, &len, NULL) == 0 && len == f->len && memcmp(data, f->data, len) == 0;
+    return file_read(path, f->len + 1, &data, &len, NULL) == 0 && len == f->len &&
+           memcmp(data, f->data, len) == 0;
 }
 
 static size_t count_files(const char *dir)
@@ -119,7 +122,8 @@ static void tidy(const struct payload *p, const char *dir, const char *current)
     DIR *d = opendir(dir);
     for (struct dirent *e; d && (e = readdir(d));) {
         const char *path = arena_printf(p->a, "%s/%s", dir, e->d_name);
-        if (str_eq(e->d_name, ".") || str_eq(e->d_name, "..") || str_eq(e->d_name, DATA_LINK) || str_eq(e->d_name, current))
+        if (str_eq(e->d_name, ".") || str_eq(e->d_name, "..") || str_eq(e->d_name, DATA_LINK) ||
+            str_eq(e->d_name, current))
             continue;
         if (str_has_prefix(e->d_name, ".."))
             file_remove_tree(path, NULL);
@@ -169,14 +173,15 @@ static unsigned mode_of(const struct json *item, unsigned otherwise)
 
 static int check_path(const char *path, struct error **err)
 {
-    if (str_empty(path) || path[0] == '/' || str_eq(path, "..") || str_has_prefix(path, "../") || strstr(path, "/../") ||
-        str_has_suffix(path, "/.."))
-        return error_set(err, ERROR_INVALID, "the path \"%s\" must stay inside the volume", path ? path : "");
+    if (str_empty(path) || path[0] == '/' || str_eq(path, "..") || str_has_prefix(path, "../") ||
+        strstr(path, "/../") || str_has_suffix(path, "/.."))
+        return error_set(err, ERROR_INVALID, "the path \"%s\" must stay inside the volume",
+                         path ? path : "");
     return 0;
 }
 
-static int add_source(struct payload *p, const struct pod_context *x, const char *resource, const struct json *source,
-                      unsigned mode, struct error **err)
+static int add_source(struct payload *p, const struct pod_context *x, const char *resource,
+                      const struct json *source, unsigned mode, struct error **err)
 {
     const char *name = json_find_str(source, "name");
     if (!name)
@@ -184,7 +189,8 @@ static int add_source(struct payload *p, const struct pod_context *x, const char
     bool optional = json_find_bool(source, false, "optional");
     struct json *obj = NULL;
     CLEANUP(error_cleanup) struct error *e = NULL;
-    int r = x->sources->get(x->sources->ctx, resource, meta_namespace(x->pod), name ? name : "", p->a, &obj, &e);
+    int r = x->sources->get(x->sources->ctx, resource, meta_namespace(x->pod), name ? name : "",
+                            p->a, &obj, &e);
     if (r == -ERROR_NOT_FOUND && optional)
         return 0;
     if (r < 0) {
@@ -216,8 +222,8 @@ static int add_source(struct payload *p, const struct pod_context *x, const char
     return r;
 }
 
-static int add_downward(struct payload *p, const struct pod_context *x, const struct json *source, unsigned mode,
-                        struct error **err)
+static int add_downward(struct payload *p, const struct pod_context *x, const struct json *source,
+                        unsigned mode, struct error **err)
 {
     JSON_FOREACH(it, json_get(source, "items")) {
         const char *path = json_find_str(it.value, "path");
@@ -226,7 +232,8 @@ static int add_downward(struct payload *p, const struct pod_context *x, const st
         if (r == 0 && json_get(it.value, "fieldRef"))
             r = pod_field(p->a, x, json_find_str(it.value, "fieldRef", "fieldPath"), &value, err);
         else if (r == 0)
-            r = pod_resource_field(p->a, x, NULL, json_get(it.value, "resourceFieldRef"), &value, err);
+            r = pod_resource_field(p->a, x, NULL, json_get(it.value, "resourceFieldRef"), &value,
+                                   err);
         if (r < 0)
             return r;
         value = value ? value : "";
@@ -235,8 +242,8 @@ static int add_downward(struct payload *p, const struct pod_context *x, const st
     return 0;
 }
 
-static int add_content(struct payload *p, const struct pod_context *x, const struct json *source, unsigned mode,
-                       struct error **err)
+static int add_content(struct payload *p, const struct pod_context *x, const struct json *source,
+                       unsigned mode, struct error **err)
 {
     JSON_FOREACH(it, source) {
         if (str_eq(it.key, "configMap"))
@@ -245,8 +252,9 @@ static int add_content(struct payload *p, const struct pod_context *x, const str
             return add_source(p, x, "secrets", it.value, mode, err);
         if (str_eq(it.key, "downwardAPI"))
             return add_downward(p, x, it.value, mode, err);
-        return error_set(err, ERROR_UNSUPPORTED, "projected volumes of one box hold configMap, secret and downwardAPI, not %s",
-                         it.key);
+        return error_set(
+            err, ERROR_UNSUPPORTED,
+            "projected volumes of one box hold configMap, secret and downwardAPI, not %s", it.key);
     }
     return 0;
 }
@@ -255,7 +263,7 @@ static int add_content(struct payload *p, const struct pod_context *x, const str
 
 static const struct host_type {
     const char *name;
-    mode_t type;               /* 0: anything, even nothing */
+    mode_t type; /* 0: anything, even nothing */
     const char *words;
 } host_types[] = {
     { "", 0, NULL },
@@ -287,11 +295,13 @@ static int setup_host_path(const struct json *source, struct error **err)
         return fd < 0 ? error_set_errno(err, errno, "cannot make %s", path) : 0;
     }
     if (!there || (st.st_mode & S_IFMT) != t->type)
-        return error_set(err, ERROR_INVALID, "hostPath type check failed: %s is not a %s", path ? path : "", t->words);
+        return error_set(err, ERROR_INVALID, "hostPath type check failed: %s is not a %s",
+                         path ? path : "", t->words);
     return 0;
 }
 
-static int setup_volume(struct arena *a, const struct pod_context *x, const struct json *volume, struct error **err)
+static int setup_volume(struct arena *a, const struct pod_context *x, const struct json *volume,
+                        struct error **err)
 {
     const char *name = json_find_str(volume, "name");
     const char *dir = arena_printf(a, "%s/%s", x->volumes_dir, name);
@@ -321,10 +331,11 @@ static int setup_volume(struct arena *a, const struct pod_context *x, const stru
                     r = add_content(&p, x, s.value, mode, err);
             }
         } else {
-            r = error_set(err, ERROR_UNSUPPORTED,
-                          "volumes of type %s are not there on one box; use emptyDir, hostPath, configMap, secret, downwardAPI or "
-                          "projected",
-                          it.key);
+            r = error_set(
+                err, ERROR_UNSUPPORTED,
+                "volumes of type %s are not there on one box; use emptyDir, hostPath, configMap, secret, downwardAPI or "
+                "projected",
+                it.key);
         }
     }
     return r == 0 ? payload_write(&p, dir, err) : r;
@@ -335,7 +346,8 @@ int volumes_setup(struct arena *a, const struct pod_context *x, struct error **e
     JSON_FOREACH(it, json_find(x->pod, "spec", "volumes")) {
         int r = setup_volume(a, x, it.value, err);
         if (r < 0)
-            return error_prefix(err, r, "MountVolume.SetUp failed for volume \"%s\" ", json_find_str(it.value, "name"));
+            return error_prefix(err, r, "MountVolume.SetUp failed for volume \"%s\" ",
+                                json_find_str(it.value, "name"));
     }
     return 0;
 }
@@ -366,8 +378,8 @@ static const char *without_slash(struct arena *a, const char *path)
     return arena_strndup(a, path, len);
 }
 
-int volumes_mounts(struct arena *a, const struct pod_context *x, const struct json *container, struct mount **ret, size_t *ret_n,
-                   struct error **err)
+int volumes_mounts(struct arena *a, const struct pod_context *x, const struct json *container,
+                   struct mount **ret, size_t *ret_n, struct error **err)
 {
     const struct json *list = json_get(container, "volumeMounts");
     struct mount *mounts = arena_zalloc(a, (json_size(list) + 1) * sizeof(*mounts));
@@ -378,10 +390,12 @@ int volumes_mounts(struct arena *a, const struct pod_context *x, const struct js
         const char *sub = json_find_str(it.value, "subPath");
         const struct json *volume = find_volume(x->pod, name);
         if (!volume || str_empty(path))
-            return error_set(err, ERROR_INVALID, "cannot find volume \"%s\" to mount into container \"%s\"", name ? name : "",
-                             json_find_str(container, "name"));
+            return error_set(err, ERROR_INVALID,
+                             "cannot find volume \"%s\" to mount into container \"%s\"",
+                             name ? name : "", json_find_str(container, "name"));
         const char *host = json_find_str(volume, "hostPath", "path");
-        const char *real = host ? without_slash(a, host) : arena_printf(a, "%s/%s", x->volumes_dir, name);
+        const char *real =
+            host ? without_slash(a, host) : arena_printf(a, "%s/%s", x->volumes_dir, name);
         if (!str_empty(sub)) {
             int r = check_path(sub, err);
             if (r < 0)
@@ -405,10 +419,12 @@ int volumes_mounts(struct arena *a, const struct pod_context *x, const struct js
 
 static bool is_name_char(char c)
 {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-' || c == '.';
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+           c == '-' || c == '.';
 }
 
-static const struct mount *mount_at(const struct mount *mounts, size_t n, const char *text, const char *at)
+static const struct mount *mount_at(const struct mount *mounts, size_t n, const char *text,
+                                    const char *at)
 {
     if (*at != '/' || (at > text && (is_name_char(at[-1]) || at[-1] == '/')))
         return NULL;

@@ -16,7 +16,8 @@
 
 #define LOG_NAME "log"
 #define LOG_OLD_NAME "log.1"
-/* More than one read of a pipe with headers in front of its shortest lines is written in several steps. */
+/* More than one read of a pipe with headers in front of its shortest lines is written in several
+ * steps. */
 #define OUT_FLUSH (64 * KIB)
 
 static int open_file(struct shim_log *l)
@@ -63,7 +64,8 @@ static void flush(struct shim_log *l)
     open_file(l);
 }
 
-static void put_line(struct shim_log *l, struct shim_stream *s, char tag, const char *text, size_t len, const char *stamp)
+static void put_line(struct shim_log *l, struct shim_stream *s, char tag, const char *text,
+                     size_t len, const char *stamp)
 {
     buf_printf(&l->out, "%s %s %c ", stamp, s->name, tag);
     buf_append(&l->out, s->line.data, s->line.len);
@@ -74,7 +76,8 @@ static void put_line(struct shim_log *l, struct shim_stream *s, char tag, const 
         flush(l);
 }
 
-void shim_log_append(struct shim_log *l, unsigned stream, const char *data, size_t len, int64_t now_wall_ns)
+void shim_log_append(struct shim_log *l, unsigned stream, const char *data, size_t len,
+                     int64_t now_wall_ns)
 {
     struct shim_stream *s = &l->streams[stream];
     char stamp[TIME_RFC3339_SIZE];

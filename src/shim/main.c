@@ -31,12 +31,12 @@ struct shim {
     int signal_fd;
     struct shim_spec spec;
     struct shim_log log;
-    int pipes[2];              /* read ends of stdout and stderr; -1: closed */
+    int pipes[2]; /* read ends of stdout and stderr; -1: closed */
     struct shim_state state;
-    int64_t kill_at;           /* mono; INT64_MAX: not stopping */
+    int64_t kill_at; /* mono; INT64_MAX: not stopping */
     bool exited;
-    bool killed;               /* by us, so SIGKILL is no sign of missing memory */
-    int64_t oom_kills;         /* of the system, at the start */
+    bool killed;       /* by us, so SIGKILL is no sign of missing memory */
+    int64_t oom_kills; /* of the system, at the start */
 };
 
 static int64_t now_mono(void)
@@ -71,7 +71,8 @@ static void handle_exit(void *ctx, pid_t pid, int status)
     } else {
         s->state.exit_code = WEXITSTATUS(status);
     }
-    s->state.oom_killed = s->state.signal == SIGKILL && !s->killed && s->oom_kills >= 0 && system_oom_kills() > s->oom_kills;
+    s->state.oom_killed = s->state.signal == SIGKILL && !s->killed && s->oom_kills >= 0 &&
+                          system_oom_kills() > s->oom_kills;
 }
 
 static void reap(struct shim *s)
@@ -213,7 +214,8 @@ static void notify(void)
 
 static int open_signals(struct error **err)
 {
-    static const int handled[] = { SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH };
+    static const int handled[] = { SIGCHLD, SIGTERM, SIGINT,  SIGHUP,
+                                   SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH };
     sigset_t set;
     sigemptyset(&set);
     for (size_t i = 0; i < COUNT_OF(handled); i++)
@@ -224,7 +226,8 @@ static int open_signals(struct error **err)
     return fd < 0 ? error_set_errno(err, errno, "signalfd") : fd;
 }
 
-/* Takes the lock for the rest of this process's life. 1: somebody has decided meanwhile that this container does not run. */
+/* Takes the lock for the rest of this process's life. 1: somebody has decided meanwhile that this
+ * container does not run. */
 static int take_lock(int dir_fd, struct error **err)
 {
     int fd = openat(dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -280,7 +283,8 @@ static int shim_main(struct shim *s, const char *dir, struct error **err)
 int main(int argc, char **argv)
 {
     if (argc != 2) {
-        fprintf(stderr, "usage: kaito-shim DIR < spec\nRuns one container; `kaito up` starts it.\n");
+        fprintf(stderr,
+                "usage: kaito-shim DIR < spec\nRuns one container; `kaito up` starts it.\n");
         return 2;
     }
     struct shim s = { .dir_fd = -1, .signal_fd = -1, .pipes = { -1, -1 }, .kill_at = INT64_MAX };

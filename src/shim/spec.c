@@ -39,7 +39,8 @@ int shim_spec_parse(char *data, size_t len, struct shim_spec *ret, struct error 
             break;
         case 'g':
             if (str_to_int64(at + 1, &s.grace_ms) < 0 || s.grace_ms < 0)
-                r = error_set(err, ERROR_INVALID, "the grace \"%s\" is no number of milliseconds", at + 1);
+                r = error_set(err, ERROR_INVALID, "the grace \"%s\" is no number of milliseconds",
+                              at + 1);
             break;
         default:
             r = error_set(err, ERROR_INVALID, "a record of an unknown kind in the spec");
@@ -73,7 +74,8 @@ int shim_spec_read(int fd, struct shim_spec *ret, struct error **err)
         buf_append(&b, chunk, (size_t)n);
     }
     if (!buf_ok(&b))
-        return error_set(err, ERROR_TOO_LARGE, "arguments and environment take more than %zu bytes", SHIM_SPEC_MAX);
+        return error_set(err, ERROR_TOO_LARGE, "arguments and environment take more than %zu bytes",
+                         SHIM_SPEC_MAX);
     size_t len = b.len;
     char *data = buf_steal(&b);
     int r = shim_spec_parse(data, len, ret, err);

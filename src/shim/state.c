@@ -30,11 +30,11 @@ static void put_json_string(struct buf *b, const char *s)
 int shim_state_write(const struct shim_state *s, int dir_fd, struct error **err)
 {
     AUTO_BUF b = BUF_INIT(64 * KIB);
-    buf_printf(&b, "{\"shimPid\":%d,\"pid\":%d,\"startTicks\":%" PRIu64 ",\"startedAt\":%" PRId64, (int)s->shim_pid,
-               (int)s->pid, s->start_ticks, s->started_ns);
+    buf_printf(&b, "{\"shimPid\":%d,\"pid\":%d,\"startTicks\":%" PRIu64 ",\"startedAt\":%" PRId64,
+               (int)s->shim_pid, (int)s->pid, s->start_ticks, s->started_ns);
     if (s->finished_ns != 0)
-        buf_printf(&b, ",\"finishedAt\":%" PRId64 ",\"exitCode\":%d,\"signal\":%d,\"oomKilled\":%s", s->finished_ns,
-                   s->exit_code, s->signal, s->oom_killed ? "true" : "false");
+        buf_printf(&b, ",\"finishedAt\":%" PRId64 ",\"exitCode\":%d,\"signal\":%d,\"oomKilled\":%s",
+                   s->finished_ns, s->exit_code, s->signal, s->oom_killed ? "true" : "false");
     if (s->error) {
         buf_puts(&b, ",\"error\":");
         put_json_string(&b, s->error);

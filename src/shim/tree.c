@@ -1,5 +1,6 @@
-/* Ending everything below this process. It is the sub-reaper: when a process ends, its children become ours. So killing our
- * direct children until there are none reaches all of them, however they were detached. */
+/* Ending everything below this process. It is the sub-reaper: when a process ends, its children
+ * become ours. So killing our direct children until there are none reaches all of them, however
+ * they were detached. */
 #include "shim/shim.h"
 
 #include <dirent.h>
@@ -64,7 +65,8 @@ static void kill_children(void)
     }
 }
 
-bool shim_kill_tree(int64_t timeout_ms, void (*on_exit)(void *ctx, pid_t pid, int status), void *ctx)
+bool shim_kill_tree(int64_t timeout_ms, void (*on_exit)(void *ctx, pid_t pid, int status),
+                    void *ctx)
 {
     int64_t deadline = clock_mono(clock_system()) + timeout_ms * NS_PER_MS;
     for (;;) {

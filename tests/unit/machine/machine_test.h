@@ -12,9 +12,9 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "json/build.h"
 #include "unit.h"
 #include "yaml/yaml.h"
+#include "json/build.h"
 
 /* A directory that is removed again. */
 static inline int test_dir_setup(void **state)
@@ -70,11 +70,11 @@ static inline void write_all(const char *path, const char *text)
     fclose(f);
 }
 
-/* Waits until the expression holds, at most so many milliseconds: five times as many, as builds with sanitizers on a busy
- * machine are slow. */
+/* Waits until the expression holds, at most so many milliseconds: five times as many, as builds
+ * with sanitizers on a busy machine are slow. */
 #define WAIT_FOR(ms, expression)                                                                   \
     do {                                                                                           \
-        int64_t end_ = clock_mono(clock_system()) + 5 * (int64_t)(ms) * NS_PER_MS;                    \
+        int64_t end_ = clock_mono(clock_system()) + 5 * (int64_t)(ms)*NS_PER_MS;                   \
         bool holds_;                                                                               \
         while (!(holds_ = (expression)) && clock_mono(clock_system()) < end_)                      \
             usleep(1000);                                                                          \

@@ -43,8 +43,8 @@ struct net_server {
     uint16_t port;
     pthread_t thread;
     void (*serve)(struct net_server *s, int client);
-    const char *text;      /* for serve */
-    int accepted;          /* atomic */
+    const char *text; /* for serve */
+    int accepted;     /* atomic */
 };
 
 static inline void *net_server_main(void *arg)
@@ -59,7 +59,8 @@ static inline void *net_server_main(void *arg)
     return NULL;
 }
 
-static inline void net_server_start(struct net_server *s, const char *ip, void (*serve)(struct net_server *s, int client),
+static inline void net_server_start(struct net_server *s, const char *ip,
+                                    void (*serve)(struct net_server *s, int client),
                                     const char *text)
 {
     s->serve = serve;

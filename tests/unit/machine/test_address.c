@@ -51,7 +51,8 @@ static void a_small_block_runs_out(void **state)
 
 static void bad_blocks_are_refused(void **state)
 {
-    static const char *const bad[] = { "", "127.97.0.0", "127.97.0.0/7", "127.97.0.0/31", "10.0.0.0/8", "127.97.0/16", "x/16" };
+    static const char *const bad[] = { "",           "127.97.0.0",  "127.97.0.0/7", "127.97.0.0/31",
+                                       "10.0.0.0/8", "127.97.0/16", "x/16" };
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         struct address_pool *p = NULL;
         struct error *err = NULL;
@@ -59,5 +60,5 @@ static void bad_blocks_are_refused(void **state)
     }
 }
 
-UNIT_TESTS(TEST(addresses_come_one_after_the_other), TEST(a_claimed_address_is_not_handed_out), TEST(a_small_block_runs_out),
-           TEST(bad_blocks_are_refused))
+UNIT_TESTS(TEST(addresses_come_one_after_the_other), TEST(a_claimed_address_is_not_handed_out),
+           TEST(a_small_block_runs_out), TEST(bad_blocks_are_refused))

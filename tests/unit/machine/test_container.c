@@ -1,4 +1,5 @@
-/* Containers as processes: exit codes, signals, whole trees, and what is left of them when somebody is killed. */
+/* Containers as processes: exit codes, signals, whole trees, and what is left of them when somebody
+ * is killed. */
 #include "machine/container.h"
 
 #include <poll.h>
@@ -29,8 +30,11 @@ static void box_done(struct box *b)
 static int start(struct box *b, const char *script)
 {
     char *argv[] = { (char *)"sh", (char *)"-c", (char *)script, NULL };
-    char *env[] = { (char *)"PATH=/usr/bin:/bin", (char *)"GREETING=hello", arena_printf(b->a, "OUT=%s", b->root), NULL };
-    struct container_launch l = { .dir = b->dir, .path = "/bin/sh", .argv = argv, .env = env, .cwd = "/tmp", .grace_ms = 5000 };
+    char *env[] = { (char *)"PATH=/usr/bin:/bin", (char *)"GREETING=hello",
+                    arena_printf(b->a, "OUT=%s", b->root), NULL };
+    struct container_launch l = {
+        .dir = b->dir, .path = "/bin/sh", .argv = argv, .env = env, .cwd = "/tmp", .grace_ms = 5000
+    };
     return container_launch(test_shim(), &l, &b->p, NULL);
 }
 
@@ -89,7 +93,9 @@ static void a_missing_program_is_said(void **state)
     struct box b;
     box_init(&b, state);
     char *argv[] = { (char *)"nothing", NULL };
-    struct container_launch l = { .dir = b.dir, .path = "/no/such/program", .argv = argv, .env = argv + 1, .grace_ms = 0 };
+    struct container_launch l = {
+        .dir = b.dir, .path = "/no/such/program", .argv = argv, .env = argv + 1, .grace_ms = 0
+    };
     assert_int_equal(container_launch(test_shim(), &l, &b.p, NULL), 0);
     struct container_state s = wait_end(&b);
     assert_int_equal(s.exit_code, 128);
@@ -104,9 +110,12 @@ static void what_the_main_process_leaves_is_killed(void **state)
     struct box b;
     box_init(&b, state);
     /* One in the group, one in a session of its own, one that nobody is the parent of. */
-    assert_int_equal(start(&b, "sleep 1000 & echo $! > $OUT/p1; setsid sleep 1000 & echo $! > $OUT/p2;"
-                               "(sh -c 'setsid sleep 1000 & echo $! > $OUT/p3' &) ; while ! test -s $OUT/p3; do :; done; exit 0"),
-                     0);
+    assert_int_equal(
+        start(
+            &b,
+            "sleep 1000 & echo $! > $OUT/p1; setsid sleep 1000 & echo $! > $OUT/p2;"
+            "(sh -c 'setsid sleep 1000 & echo $! > $OUT/p3' &) ; while ! test -s $OUT/p3; do :; done; exit 0"),
+        0);
     assert_int_equal(wait_end(&b).exit_code, 0);
     for (int i = 1; i <= 3; i++) {
         pid_t pid = read_pid(b.a, out(&b, arena_printf(b.a, "p%d", i)));
@@ -120,7 +129,9 @@ static void sigterm_reaches_the_group_and_gives_time(void **state)
 {
     struct box b;
     box_init(&b, state);
-    assert_int_equal(start(&b, "trap 'echo bye; exit 7' TERM; echo up > $OUT/up; while :; do sleep 0.02; done"), 0);
+    assert_int_equal(
+        start(&b, "trap 'echo bye; exit 7' TERM; echo up > $OUT/up; while :; do sleep 0.02; done"),
+        0);
     wait_started(&b);
     WAIT_FOR(5000, file_exists(out(&b, "up")));
     container_stop(&b.p, 5000);
@@ -134,7 +145,11 @@ static void who_ignores_sigterm_is_killed_after_the_grace(void **state)
 {
     struct box b;
     box_init(&b, state);
-    assert_int_equal(start(&b, "trap '' TERM; (setsid sleep 1000 & echo $! > $OUT/p1); while :; do sleep 1000; done"), 0);
+    assert_int_equal(
+        start(
+            &b,
+            "trap '' TERM; (setsid sleep 1000 & echo $! > $OUT/p1); while :; do sleep 1000; done"),
+        0);
     wait_started(&b);
     WAIT_FOR(5000, read_pid(b.a, out(&b, "p1")) > 0);
     int64_t begin = clock_mono(clock_system());
@@ -207,7 +222,8 @@ static void a_killed_shim_takes_the_container_with_it(void **state)
     box_done(&b);
 }
 
-/* The launch was recorded, but the starter died before the shim came to life: it must not run when it comes late. */
+/* The launch was recorded, but the starter died before the shim came to life: it must not run when
+ * it comes late. */
 static void a_late_shim_does_not_run(void **state)
 {
     struct box b;
@@ -255,7 +271,9 @@ static void big_output_does_not_block(void **state)
 {
     struct box b;
     box_init(&b, state);
-    assert_int_equal(start(&b, "i=0; while [ $i -lt 20000 ]; do echo line number $i; i=$((i+1)); done"), 0);
+    assert_int_equal(start(&b,
+                           "i=0; while [ $i -lt 20000 ]; do echo line number $i; i=$((i+1)); done"),
+                     0);
     assert_int_equal(wait_end(&b).exit_code, 0);
     size_t n = 0;
     str_split(b.a, read_all(b.a, arena_printf(b.a, "%s/log", b.dir)), '\n', &n);
@@ -267,16 +285,22 @@ static void other_signals_are_passed_on(void **state)
 {
     struct box b;
     box_init(&b, state);
-    assert_int_equal(start(&b, "trap 'exit 9' USR1; echo up > $OUT/up; while :; do sleep 0.02; done"), 0);
+    assert_int_equal(start(&b,
+                           "trap 'exit 9' USR1; echo up > $OUT/up; while :; do sleep 0.02; done"),
+                     0);
     WAIT_FOR(5000, file_exists(out(&b, "up")));
     kill(b.p.pid, SIGUSR1);
     assert_int_equal(wait_end(&b).exit_code, 9);
     box_done(&b);
 }
 
-UNIT_TESTS(TEST_IN_DIR(the_exit_code_is_kept), TEST_IN_DIR(a_signal_becomes_128_plus), TEST_IN_DIR(a_missing_program_is_said),
-           TEST_IN_DIR(what_the_main_process_leaves_is_killed), TEST_IN_DIR(sigterm_reaches_the_group_and_gives_time),
-           TEST_IN_DIR(who_ignores_sigterm_is_killed_after_the_grace), TEST_IN_DIR(a_second_stop_brings_the_end_forward),
-           TEST_IN_DIR(a_later_run_adopts_it), TEST_IN_DIR(a_killed_shim_takes_the_container_with_it),
-           TEST_IN_DIR(a_late_shim_does_not_run), TEST_IN_DIR(absent_is_absent), TEST_IN_DIR(strays_are_swept),
-           TEST_IN_DIR(big_output_does_not_block), TEST_IN_DIR(other_signals_are_passed_on))
+UNIT_TESTS(TEST_IN_DIR(the_exit_code_is_kept), TEST_IN_DIR(a_signal_becomes_128_plus),
+           TEST_IN_DIR(a_missing_program_is_said),
+           TEST_IN_DIR(what_the_main_process_leaves_is_killed),
+           TEST_IN_DIR(sigterm_reaches_the_group_and_gives_time),
+           TEST_IN_DIR(who_ignores_sigterm_is_killed_after_the_grace),
+           TEST_IN_DIR(a_second_stop_brings_the_end_forward), TEST_IN_DIR(a_later_run_adopts_it),
+           TEST_IN_DIR(a_killed_shim_takes_the_container_with_it),
+           TEST_IN_DIR(a_late_shim_does_not_run), TEST_IN_DIR(absent_is_absent),
+           TEST_IN_DIR(strays_are_swept), TEST_IN_DIR(big_output_does_not_block),
+           TEST_IN_DIR(other_signals_are_passed_on))

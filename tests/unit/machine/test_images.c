@@ -9,7 +9,8 @@ static struct images *images_with(const char *engine_path, const char *file)
 {
     struct images *im = NULL;
     struct error *err = NULL;
-    if (images_new(&(struct images_options){ .engine_path = engine_path, .user_file = file }, &im, &err) < 0)
+    if (images_new(&(struct images_options){ .engine_path = engine_path, .user_file = file }, &im,
+                   &err) < 0)
         fail_msg("%s", error_message(err));
     return im;
 }
@@ -77,8 +78,10 @@ static void the_users_map_wins_and_is_read_again(void **state)
     struct images *im = images_with(NULL, file);
     struct image image;
     assert_int_equal(images_resolve(im, a, "host", &image, NULL), -ERROR_NOT_FOUND);
-    write_all(file, "{\"images\": [{\"match\": \"host\", \"run\": \"host\"}, {\"match\": \"*/app:v[12]\", \"command\": [\"true\"], "
-                    "\"env\": {\"A\": \"b\"}, \"path\": [\"/opt/x\"]}, {\"match\": \"kaito-llama-cpp\", \"run\": \"host\"}]}");
+    write_all(
+        file,
+        "{\"images\": [{\"match\": \"host\", \"run\": \"host\"}, {\"match\": \"*/app:v[12]\", \"command\": [\"true\"], "
+        "\"env\": {\"A\": \"b\"}, \"path\": [\"/opt/x\"]}, {\"match\": \"kaito-llama-cpp\", \"run\": \"host\"}]}");
     assert_int_equal(images_resolve(im, a, "host", &image, NULL), 0);
     assert_string_equal(image.id, "local://host");
     assert_null(image.command);
@@ -104,7 +107,8 @@ static void bad_maps_are_refused_with_the_place(void **state)
     static const char *const cases[][2] = {
         { "[]", "array \"images\"" },
         { "{\"images\": [{}]}", "images[0]" },
-        { "{\"images\": [{\"match\": \"a\"}, {\"match\": \"b\", \"run\": \"docker\"}]}", "images[1].run" },
+        { "{\"images\": [{\"match\": \"a\"}, {\"match\": \"b\", \"run\": \"docker\"}]}",
+          "images[1].run" },
         { "{\"images\": [{\"match\": \"a\", \"exe\": []}]}", "images[0].exe" },
         { "{\"images\": [{\"match\": \"a\", \"command\": \"sh\"}]}", "images[0].command" },
         { "{\"images\": [{\"match\": \"a\", \"executables\": [1]}]}", "images[0].executables[0]" },
@@ -120,9 +124,12 @@ static void bad_maps_are_refused_with_the_place(void **state)
     unlink(file);
     struct images *im = NULL;
     struct error *err = NULL;
-    int r = images_new(&(struct images_options){ .user_file = file, .must_exist = true }, &im, &err);
+    int r =
+        images_new(&(struct images_options){ .user_file = file, .must_exist = true }, &im, &err);
     assert_error(r, err, ERROR_NOT_FOUND, file);
 }
 
-UNIT_TESTS(TEST(names_are_the_last_element), TEST_IN_DIR(our_engine_is_known), TEST(an_unknown_image_says_how_to_map_it),
-           TEST_IN_DIR(the_users_map_wins_and_is_read_again), TEST_IN_DIR(bad_maps_are_refused_with_the_place))
+UNIT_TESTS(TEST(names_are_the_last_element), TEST_IN_DIR(our_engine_is_known),
+           TEST(an_unknown_image_says_how_to_map_it),
+           TEST_IN_DIR(the_users_map_wins_and_is_read_again),
+           TEST_IN_DIR(bad_maps_are_refused_with_the_place))

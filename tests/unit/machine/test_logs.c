@@ -17,8 +17,16 @@ static void lines_are_parsed(void **state)
     static const char empty[] = STAMP "stdout F ";
     assert_int_equal(log_line_parse(empty, strlen(empty), &l), 0);
     assert_int_equal(l.text_len, 0);
-    static const char *const bad[] = { "", "x", STAMP, STAMP "stdout F", STAMP "stdout X a", STAMP "stdfoo F a", STAMP "stdout Fa",
-                                       "yesterday stdout F a", STAMP "stdout", " stdout F a" };
+    static const char *const bad[] = { "",
+                                       "x",
+                                       STAMP,
+                                       STAMP "stdout F",
+                                       STAMP "stdout X a",
+                                       STAMP "stdfoo F a",
+                                       STAMP "stdout Fa",
+                                       "yesterday stdout F a",
+                                       STAMP "stdout",
+                                       " stdout F a" };
     for (size_t i = 0; i < COUNT_OF(bad); i++)
         assert_int_equal(log_line_parse(bad[i], strlen(bad[i]), &l), -ERROR_INVALID);
 }
@@ -136,6 +144,7 @@ static void the_last_words_are_short_and_whole(void **state)
     assert_string_equal(log_tail(a, dir, 1, 100), "b\n");
 }
 
-UNIT_TESTS(TEST(lines_are_parsed), TEST_IN_DIR(both_files_are_read_and_followed), TEST_IN_DIR(the_tail_is_found),
-           TEST_IN_DIR(a_long_tail_spans_chunks), TEST_IN_DIR(what_is_no_log_line_is_skipped),
+UNIT_TESTS(TEST(lines_are_parsed), TEST_IN_DIR(both_files_are_read_and_followed),
+           TEST_IN_DIR(the_tail_is_found), TEST_IN_DIR(a_long_tail_spans_chunks),
+           TEST_IN_DIR(what_is_no_log_line_is_skipped),
            TEST_IN_DIR(the_last_words_are_short_and_whole))

@@ -1,4 +1,5 @@
-/* The kubelet's decisions: (spec, containers, probes, time) → (actions, status). No processes, no clock. */
+/* The kubelet's decisions: (spec, containers, probes, time) → (actions, status). No processes, no
+ * clock. */
 #include "machine/pod.h"
 
 #include "kube/meta.h"
@@ -60,7 +61,8 @@ static void after(struct world *w, int64_t ms)
 
 static bool starts(const struct world *w, size_t index)
 {
-    return w->plan.action_count == 1 && w->plan.actions[0].what == POD_START && w->plan.actions[0].index == index;
+    return w->plan.action_count == 1 && w->plan.actions[0].what == POD_START &&
+           w->plan.actions[0].index == index;
 }
 
 static void run(struct world *w, size_t i)
@@ -71,7 +73,9 @@ static void run(struct world *w, size_t i)
 
 static void end(struct world *w, size_t i, int code)
 {
-    struct container_end e = { .exit_code = code, .started_ns = w->c[i].started_ns, .finished_ns = T0 + w->now };
+    struct container_end e = { .exit_code = code,
+                               .started_ns = w->c[i].started_ns,
+                               .finished_ns = T0 + w->now };
     container_set_exited(&w->c[i], &e, w->now);
 }
 
@@ -116,7 +120,9 @@ static void a_new_pod_is_started(void **state)
     assert_string_equal(waiting_reason(&w, 0), "ContainerCreating");
     assert_string_equal(condition_status(&w, "Initialized"), "True");
     assert_string_equal(condition_status(&w, "Ready"), "False");
-    assert_string_equal(json_find_str(condition_find(json_get(w.plan.status, "conditions"), "Ready"), "message"),
+    assert_string_equal(json_find_str(condition_find(json_get(w.plan.status, "conditions"),
+                                                     "Ready"),
+                                      "message"),
                         "containers with unready status: [a]");
     container_set_starting(&w.c[0], w.now);
     decide(&w);
@@ -129,10 +135,11 @@ static void a_new_pod_is_started(void **state)
     assert_string_equal(condition_status(&w, "ContainersReady"), "True");
     assert_string_equal(condition_status(&w, "PodReadyToStartContainers"), "True");
     const struct json *s = status_of(&w, 0);
-    assert_string_equal(json_text(w.a, s),
-                        "{\"containerID\":\"kaito://u1/a/0\",\"image\":\"i\",\"imageID\":\"\",\"lastState\":{},\"name\":\"a\","
-                        "\"ready\":true,\"restartCount\":0,\"started\":true,\"state\":{\"running\":{\"startedAt\":"
-                        "\"2026-01-02T15:04:06Z\"}}}");
+    assert_string_equal(
+        json_text(w.a, s),
+        "{\"containerID\":\"kaito://u1/a/0\",\"image\":\"i\",\"imageID\":\"\",\"lastState\":{},\"name\":\"a\","
+        "\"ready\":true,\"restartCount\":0,\"started\":true,\"state\":{\"running\":{\"startedAt\":"
+        "\"2026-01-02T15:04:06Z\"}}}");
     assert_string_equal(json_find_str(w.plan.status, "podIP"), "127.97.0.1");
     assert_string_equal(json_find_str(w.plan.status, "hostIP"), "127.0.0.1");
     assert_string_equal(json_find_str(w.plan.status, "startTime"), "2026-01-02T15:04:05Z");
@@ -221,7 +228,8 @@ static void policies(void **state)
         decide(&w);
         assert_int_equal(w.plan.action_count, cases[i].restart);
         assert_string_equal(phase(&w), cases[i].phase);
-        assert_string_equal(json_find_str(status_of(&w, 0), "state", "terminated", "reason"), cases[i].reason);
+        assert_string_equal(json_find_str(status_of(&w, 0), "state", "terminated", "reason"),
+                            cases[i].reason);
         assert_int_equal(w.plan.terminal, !cases[i].restart);
         /* What is over stays over. */
         decide(&w);
@@ -244,9 +252,10 @@ static void a_completed_pod_says_so(void **state)
     world_done(&w);
 }
 
-#define INIT META                                                                                  \
-    "spec: {restartPolicy: Always, initContainers: [{name: i1, image: i}, {name: i2, image: i}], " \
-    "containers: [{name: a, image: i}]}\n"
+#define INIT                                                                                           \
+    META                                                                                               \
+        "spec: {restartPolicy: Always, initContainers: [{name: i1, image: i}, {name: i2, image: i}], " \
+        "containers: [{name: a, image: i}]}\n"
 
 static void init_containers_run_in_order(void **state)
 {
@@ -293,7 +302,9 @@ static void init_containers_run_in_order(void **state)
 static void a_failed_init_container_ends_a_pod_that_never_restarts(void **state)
 {
     struct world w;
-    world_init(&w, META "spec: {restartPolicy: Never, initContainers: [{name: i1, image: i}], containers: [{name: a, image: i}]}\n");
+    world_init(
+        &w, META
+        "spec: {restartPolicy: Never, initContainers: [{name: i1, image: i}], containers: [{name: a, image: i}]}\n");
     run(&w, 0);
     end(&w, 0, 1);
     decide(&w);
@@ -305,8 +316,10 @@ static void a_failed_init_container_ends_a_pod_that_never_restarts(void **state)
 static void sidecars_start_first_and_end_last(void **state)
 {
     struct world w;
-    world_init(&w, META "spec: {restartPolicy: Never, initContainers: [{name: s, image: i, restartPolicy: Always}], containers: "
-                        "[{name: a, image: i}]}\n");
+    world_init(
+        &w, META
+        "spec: {restartPolicy: Never, initContainers: [{name: s, image: i, restartPolicy: Always}], containers: "
+        "[{name: a, image: i}]}\n");
     decide(&w);
     assert_true(starts(&w, 0));
     run(&w, 0);
@@ -327,7 +340,9 @@ static void sidecars_start_first_and_end_last(void **state)
 static void a_deleted_pod_is_stopped_and_then_goes(void **state)
 {
     struct world w;
-    world_init(&w, META "spec: {terminationGracePeriodSeconds: 30, containers: [{name: a, image: i}, {name: b, image: i}]}\n");
+    world_init(
+        &w, META
+        "spec: {terminationGracePeriodSeconds: 30, containers: [{name: a, image: i}, {name: b, image: i}]}\n");
     run(&w, 0);
     run(&w, 1);
     decide(&w);
@@ -402,7 +417,10 @@ static void a_start_error_is_an_end(void **state)
     struct world w;
     world_init(&w, ONE);
     container_set_starting(&w.c[0], w.now);
-    struct container_end e = { .exit_code = 128, .start_error = true, .message = mem_strdup("no such file"), .started_ns = T0,
+    struct container_end e = { .exit_code = 128,
+                               .start_error = true,
+                               .message = mem_strdup("no such file"),
+                               .started_ns = T0,
                                .finished_ns = T0 };
     container_set_exited(&w.c[0], &e, w.now);
     decide(&w);
@@ -419,10 +437,13 @@ static void out_of_memory_is_named(void **state)
     struct world w;
     world_init(&w, NEVER);
     run(&w, 0);
-    struct container_end e = { .exit_code = 137, .oom_killed = true, .started_ns = T0, .finished_ns = T0 };
+    struct container_end e = {
+        .exit_code = 137, .oom_killed = true, .started_ns = T0, .finished_ns = T0
+    };
     container_set_exited(&w.c[0], &e, w.now);
     decide(&w);
-    assert_string_equal(json_find_str(status_of(&w, 0), "state", "terminated", "reason"), "OOMKilled");
+    assert_string_equal(json_find_str(status_of(&w, 0), "state", "terminated", "reason"),
+                        "OOMKilled");
     world_done(&w);
 }
 
@@ -443,11 +464,12 @@ static void a_deadline_ends_the_pod(void **state)
 
 /* ---- probes -------------------------------------------------------------------------------------------------------- */
 
-#define PROBED META                                                                                                              \
-    "spec:\n  containers:\n  - name: a\n    image: i\n"                                                                          \
-    "    startupProbe: {httpGet: {port: 80}, periodSeconds: 2, failureThreshold: 3}\n"                                          \
-    "    livenessProbe: {httpGet: {port: 80}, periodSeconds: 5, failureThreshold: 2, terminationGracePeriodSeconds: 4}\n"       \
-    "    readinessProbe: {httpGet: {port: 80}, initialDelaySeconds: 3, periodSeconds: 1, successThreshold: 2}\n"
+#define PROBED                                                                                                                \
+    META                                                                                                                      \
+        "spec:\n  containers:\n  - name: a\n    image: i\n"                                                                   \
+        "    startupProbe: {httpGet: {port: 80}, periodSeconds: 2, failureThreshold: 3}\n"                                    \
+        "    livenessProbe: {httpGet: {port: 80}, periodSeconds: 5, failureThreshold: 2, terminationGracePeriodSeconds: 4}\n" \
+        "    readinessProbe: {httpGet: {port: 80}, initialDelaySeconds: 3, periodSeconds: 1, successThreshold: 2}\n"
 
 static enum probe_kind due(struct world *w)
 {
@@ -508,7 +530,8 @@ static void a_failed_liveness_probe_kills(void **state)
     assert_int_equal(w.plan.action_count, 1);
     assert_int_equal(w.plan.actions[0].what, POD_STOP);
     assert_int_equal(w.plan.actions[0].grace_ms, 4000);
-    assert_string_equal(w.plan.actions[0].message, "Container a failed liveness probe, will be restarted");
+    assert_string_equal(w.plan.actions[0].message,
+                        "Container a failed liveness probe, will be restarted");
     w.c[0].stop_grace_ms = 4000;
     enum probe_kind kind;
     assert_true(probe_next(&w.c[0], &kind) == INT64_MAX);
@@ -531,7 +554,8 @@ static void a_failed_startup_probe_kills(void **state)
         assert_int_equal(probe_outcome(&w.c[0], PROBE_STARTUP, false, w.now), PROBE_NOTHING);
     assert_int_equal(probe_outcome(&w.c[0], PROBE_STARTUP, false, w.now), PROBE_KILL);
     decide(&w);
-    assert_string_equal(w.plan.actions[0].message, "Container a failed startup probe, will be restarted");
+    assert_string_equal(w.plan.actions[0].message,
+                        "Container a failed startup probe, will be restarted");
     assert_int_equal(w.plan.actions[0].grace_ms, 30000);
     world_done(&w);
 }
@@ -539,24 +563,31 @@ static void a_failed_startup_probe_kills(void **state)
 static void readiness_gates_count(void **state)
 {
     struct world w;
-    world_init(&w, META "spec: {readinessGates: [{conditionType: x/y}], containers: [{name: a, image: i}]}\n");
+    world_init(
+        &w,
+        META "spec: {readinessGates: [{conditionType: x/y}], containers: [{name: a, image: i}]}\n");
     run(&w, 0);
     decide(&w);
     assert_string_equal(condition_status(&w, "ContainersReady"), "True");
     const struct json *ready = condition_find(json_get(w.plan.status, "conditions"), "Ready");
-    assert_string_equal(json_find_str(ready, "message"), "corresponding condition of pod readiness gate \"x/y\" does not exist.");
+    assert_string_equal(json_find_str(ready, "message"),
+                        "corresponding condition of pod readiness gate \"x/y\" does not exist.");
     struct arena *a = w.a;
-    json_append(json_find(w.pod, "status", "conditions"), OBJ("type", STR("x/y"), "status", STR("True")));
+    json_append(json_find(w.pod, "status", "conditions"),
+                OBJ("type", STR("x/y"), "status", STR("True")));
     decide(&w);
     assert_string_equal(condition_status(&w, "Ready"), "True");
     assert_string_equal(condition_status(&w, "x/y"), "True");
     world_done(&w);
 }
 
-UNIT_TESTS(TEST(a_new_pod_is_started), TEST(nothing_changes_when_nothing_happens), TEST(restarts_back_off), TEST(policies),
-           TEST(a_completed_pod_says_so), TEST(init_containers_run_in_order),
-           TEST(a_failed_init_container_ends_a_pod_that_never_restarts), TEST(sidecars_start_first_and_end_last),
-           TEST(a_deleted_pod_is_stopped_and_then_goes), TEST(a_pod_that_vanished_is_ended_quickly), TEST(a_failed_pull_backs_off),
-           TEST(a_start_error_is_an_end), TEST(out_of_memory_is_named), TEST(a_deadline_ends_the_pod),
-           TEST(probes_decide_started_and_ready), TEST(a_failed_liveness_probe_kills), TEST(a_failed_startup_probe_kills),
+UNIT_TESTS(TEST(a_new_pod_is_started), TEST(nothing_changes_when_nothing_happens),
+           TEST(restarts_back_off), TEST(policies), TEST(a_completed_pod_says_so),
+           TEST(init_containers_run_in_order),
+           TEST(a_failed_init_container_ends_a_pod_that_never_restarts),
+           TEST(sidecars_start_first_and_end_last), TEST(a_deleted_pod_is_stopped_and_then_goes),
+           TEST(a_pod_that_vanished_is_ended_quickly), TEST(a_failed_pull_backs_off),
+           TEST(a_start_error_is_an_end), TEST(out_of_memory_is_named),
+           TEST(a_deadline_ends_the_pod), TEST(probes_decide_started_and_ready),
+           TEST(a_failed_liveness_probe_kills), TEST(a_failed_startup_probe_kills),
            TEST(readiness_gates_count))

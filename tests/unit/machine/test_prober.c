@@ -72,10 +72,16 @@ static struct outcome ask(const char *text, const char *fields)
 
 static void http_answers_are_judged(void **state)
 {
-    assert_true(ask("GET /health HTTP/1.1\r\n\n--\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "").success);
+    assert_true(
+        ask("GET /health HTTP/1.1\r\n\n--\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "")
+            .success);
     assert_true(ask("User-Agent: kube-probe/\n--\nHTTP/1.0 302 Found\r\n\r\n", "").success);
-    assert_true(ask("X-A: b\r\n\n--\nHTTP/1.1 204 No\r\n\r\n", ", httpHeaders: [{name: X-A, value: b}]").success);
-    assert_true(ask("Host: example\r\n\n--\nHTTP/1.1 200 OK\r\n\r\n", ", httpHeaders: [{name: Host, value: example}]").success);
+    assert_true(
+        ask("X-A: b\r\n\n--\nHTTP/1.1 204 No\r\n\r\n", ", httpHeaders: [{name: X-A, value: b}]")
+            .success);
+    assert_true(ask("Host: example\r\n\n--\nHTTP/1.1 200 OK\r\n\r\n",
+                    ", httpHeaders: [{name: Host, value: example}]")
+                    .success);
     struct outcome o = ask("\n--\nHTTP/1.1 503 Service Unavailable\r\n\r\nloading", "");
     assert_false(o.success);
     assert_string_equal(o.message, "HTTP probe failed with statuscode: 503");
@@ -87,7 +93,9 @@ static void nobody_listens(void **state)
 {
     struct outcome o = probe("httpGet: {port: 1, path: x}", "127.97.200.1", 1000);
     assert_false(o.success);
-    assert_string_equal(o.message, "Get \"http://127.97.200.1:1/x\": dial tcp 127.97.200.1:1: connect: connection refused");
+    assert_string_equal(
+        o.message,
+        "Get \"http://127.97.200.1:1/x\": dial tcp 127.97.200.1:1: connect: connection refused");
     o = probe("tcpSocket: {port: web}", "127.97.200.1", 1000);
     assert_string_equal(o.message, "dial tcp 127.97.200.1:1: connect: connection refused");
 }
@@ -144,5 +152,6 @@ static void ports_have_names(void **state)
     assert_int_equal(probe_port(NULL, c), 0);
 }
 
-UNIT_TESTS(TEST(http_answers_are_judged), TEST(nobody_listens), TEST(a_connection_is_enough_for_tcp), TEST(silence_times_out),
-           TEST(programs_are_run), TEST(what_cannot_be_asked_fails), TEST(ports_have_names))
+UNIT_TESTS(TEST(http_answers_are_judged), TEST(nobody_listens),
+           TEST(a_connection_is_enough_for_tcp), TEST(silence_times_out), TEST(programs_are_run),
+           TEST(what_cannot_be_asked_fails), TEST(ports_have_names))

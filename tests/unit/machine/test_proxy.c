@@ -1,4 +1,5 @@
-/* The proxy between clients and servers on loopback addresses, led by Services and Endpoints of the API server in memory. */
+/* The proxy between clients and servers on loopback addresses, led by Services and Endpoints of the
+ * API server in memory. */
 #include "machine/proxy.h"
 
 #include "apiserver/apiserver.h"
@@ -19,13 +20,18 @@ static int world_setup(void **state)
 {
     struct world *w = NEW0(struct world);
     w->a = arena_new();
-    assert_int_equal(apiserver_new(&(struct apiserver_options){ .service_cidr = "127.96.0.0/16" }, &w->server, NULL), 0);
+    assert_int_equal(apiserver_new(&(struct apiserver_options){ .service_cidr = "127.96.0.0/16" },
+                                   &w->server, NULL),
+                     0);
     w->transport = apiserver_transport(w->server);
     w->client = kube_client_new(w->transport, &(struct kube_client_options){ 0 });
     w->services = informer_new(w->client, &KUBE_SERVICES, &(struct informer_options){ 0 });
     w->endpoints = informer_new(w->client, &KUBE_ENDPOINTS, &(struct informer_options){ 0 });
     w->events = event_recorder_new(w->client, "kube-proxy", "box", clock_system());
-    struct proxy_options o = { .services = w->services, .endpoints = w->endpoints, .events = w->events, .max_connections = 50 };
+    struct proxy_options o = { .services = w->services,
+                               .endpoints = w->endpoints,
+                               .events = w->events,
+                               .max_connections = 50 };
     assert_int_equal(proxy_new(&o, &w->proxy, NULL), 0);
     assert_int_equal(informer_start(w->services, NULL), 0);
     assert_int_equal(informer_start(w->endpoints, NULL), 0);
@@ -69,14 +75,17 @@ static void put(struct world *w, const struct kube_resource *r, const char *yaml
 static void expose(struct world *w, const char *backends)
 {
     struct arena *a = w->a;
-    put(w, &KUBE_SERVICES, "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {clusterIP: 127.96.77.1, ports: [{port: 7001}]}\n");
+    put(w, &KUBE_SERVICES,
+        "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {clusterIP: 127.96.77.1, ports: [{port: 7001}]}\n");
     struct json *subsets = EMPTY_ARR();
     char **list = str_split(a, backends, ' ', NULL);
     for (size_t i = 0; list[i] && *list[i]; i++) {
         char **parts = str_split(a, list[i], ':', NULL);
-        json_append(subsets, OBJ("addresses", ARR(OBJ("ip", STR(parts[0]))), "ports", ARR(OBJ("port", INT(strtol(parts[1], NULL, 10))))));
+        json_append(subsets, OBJ("addresses", ARR(OBJ("ip", STR(parts[0]))), "ports",
+                                 ARR(OBJ("port", INT(strtol(parts[1], NULL, 10))))));
     }
-    struct json *e = OBJ("apiVersion", STR("v1"), "kind", STR("Endpoints"), "metadata", OBJ("name", STR("s")), "subsets", subsets);
+    struct json *e = OBJ("apiVersion", STR("v1"), "kind", STR("Endpoints"), "metadata",
+                         OBJ("name", STR("s")), "subsets", subsets);
     struct error *err = NULL;
     if (kube_create(w->client, &KUBE_ENDPOINTS, "default", e, a, NULL, &err) < 0)
         fail_msg("%s", error_message(err));
@@ -167,8 +176,14 @@ static void without_endpoints_it_is_refused(void **state)
     expose(w, "");
     usleep(50000);
     assert_int_equal(net_connect(SERVICE_IP, SERVICE_PORT), -1);
-    struct json *patch = yaml_of(w->a, arena_printf(w->a, "subsets: [{addresses: [{ip: 127.97.201.1}], ports: [{port: %d}]}]", (int)one.port));
-    assert_int_equal(kube_patch(w->client, &KUBE_ENDPOINTS, "default", "s", NULL, KUBE_PATCH_MERGE, patch, w->a, NULL, NULL), 0);
+    struct json *patch =
+        yaml_of(w->a,
+                arena_printf(w->a,
+                             "subsets: [{addresses: [{ip: 127.97.201.1}], ports: [{port: %d}]}]",
+                             (int)one.port));
+    assert_int_equal(kube_patch(w->client, &KUBE_ENDPOINTS, "default", "s", NULL, KUBE_PATCH_MERGE,
+                                patch, w->a, NULL, NULL),
+                     0);
     assert_string_equal(ask(w), "one");
     struct kube_delete_options o = KUBE_DELETE_OPTIONS_INIT;
     assert_int_equal(kube_delete(w->client, &KUBE_SERVICES, "default", "s", &o, NULL), 0);
@@ -230,7 +245,6 @@ static void a_reset_is_passed_on(void **state)
     net_server_stop(&s);
 }
 
-
 static void connections_have_a_limit(void **state)
 {
     struct world *w = *state;
@@ -253,7 +267,8 @@ static void connections_have_a_limit(void **state)
 static bool has_event(struct world *w, const char *part)
 {
     struct json *list = NULL;
-    if (kube_list(w->client, &KUBE_EVENTS, &(struct kube_list_options){ .ns = "default" }, w->a, &list, NULL) < 0)
+    if (kube_list(w->client, &KUBE_EVENTS, &(struct kube_list_options){ .ns = "default" }, w->a,
+                  &list, NULL) < 0)
         return false;
     JSON_FOREACH(it, json_get(list, "items")) {
         const char *message = json_find_str(it.value, "message");
@@ -269,9 +284,14 @@ static void a_taken_port_is_reported(void **state)
     uint16_t port = SERVICE_PORT;
     AUTO_FD taken = net_listen(SERVICE_IP, &port);
     expose(w, "127.97.201.1:80");
-    WAIT_FOR(3000, has_event(w, "cannot listen on 127.96.77.1:7001: Address already in use; another program listens there"));
+    WAIT_FOR(
+        3000,
+        has_event(
+            w,
+            "cannot listen on 127.96.77.1:7001: Address already in use; another program listens there"));
 }
 
-UNIT_TESTS(IN_WORLD(connections_go_round), IN_WORLD(a_dead_endpoint_is_passed_over), IN_WORLD(all_dead_is_a_reset),
-           IN_WORLD(without_endpoints_it_is_refused), IN_WORLD(much_data_and_a_half_close), IN_WORLD(a_reset_is_passed_on),
+UNIT_TESTS(IN_WORLD(connections_go_round), IN_WORLD(a_dead_endpoint_is_passed_over),
+           IN_WORLD(all_dead_is_a_reset), IN_WORLD(without_endpoints_it_is_refused),
+           IN_WORLD(much_data_and_a_half_close), IN_WORLD(a_reset_is_passed_on),
            IN_WORLD(connections_have_a_limit), IN_WORLD(a_taken_port_is_reported))

@@ -2,9 +2,10 @@
 
 #include "machine_test.h"
 
-static const char node_yaml[] = "metadata: {name: n1, labels: {zone: a, size: '4', gpu: 'yes'}}\n"
-                                "spec: {taints: TAINTS, unschedulable: CORDONED}\n"
-                                "status: {allocatable: {cpu: '2', memory: 4Gi, pods: '3', nvidia.com/gpu: '1'}}\n";
+static const char node_yaml[] =
+    "metadata: {name: n1, labels: {zone: a, size: '4', gpu: 'yes'}}\n"
+    "spec: {taints: TAINTS, unschedulable: CORDONED}\n"
+    "status: {allocatable: {cpu: '2', memory: 4Gi, pods: '3', nvidia.com/gpu: '1'}}\n";
 
 #define AFFINITY(key, op, values)                                                                  \
     "affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: "                   \
@@ -24,8 +25,8 @@ static const char node_yaml[] = "metadata: {name: n1, labels: {zone: a, size: '4
 static const struct {
     const char *taints;
     const char *cordoned;
-    const char *spec;      /* of the pod */
-    const char *want;      /* NULL: it fits */
+    const char *spec; /* of the pod */
+    const char *want; /* NULL: it fits */
 } cases[] = {
     { "[]", "false", "{}", NULL },
     { "[]", "true", "{}",
@@ -53,25 +54,33 @@ static const struct {
       "metadata.name, operator: In, values: [n1]}]}]}}}}",
       NULL },
     { "[]", "false",
-      "{affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{}]}}}}", NO_MATCH },
-    { "[]", "false", "{affinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: []}}}", NULL },
+      "{affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{}]}}}}",
+      NO_MATCH },
+    { "[]", "false",
+      "{affinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: []}}}", NULL },
     { TAINT, "false", "{}", TAINTED("k: v") },
     { TAINT, "false", "{tolerations: [{key: k, value: v}]}", NULL },
-    { TAINT, "false", "{tolerations: [{key: k, operator: Equal, value: v, effect: NoSchedule}]}", NULL },
+    { TAINT, "false", "{tolerations: [{key: k, operator: Equal, value: v, effect: NoSchedule}]}",
+      NULL },
     { TAINT, "false", "{tolerations: [{key: k, operator: Equal, value: w}]}", TAINTED("k: v") },
-    { TAINT, "false", "{tolerations: [{key: k, operator: Exists, effect: NoExecute}]}", TAINTED("k: v") },
+    { TAINT, "false", "{tolerations: [{key: k, operator: Exists, effect: NoExecute}]}",
+      TAINTED("k: v") },
     { TAINT, "false", "{tolerations: [{key: k, operator: Exists}]}", NULL },
     { "[{key: k, effect: PreferNoSchedule}]", "false", "{}", NULL },
     { "[{key: gone, effect: NoExecute}]", "false", "{}", TAINTED("gone: ") },
     { "[]", "false", "{containers: [{resources: {requests: {cpu: '1', memory: 1Gi}}}]}", NULL },
-    { "[]", "false", "{containers: [{resources: {requests: {cpu: 1500m}}}, {resources: {requests: {cpu: 600m}}}]}",
+    { "[]", "false",
+      "{containers: [{resources: {requests: {cpu: 1500m}}}, {resources: {requests: {cpu: 600m}}}]}",
       FULL("1 Insufficient cpu") },
     { "[]", "false", "{containers: [{resources: {requests: {cpu: '3', memory: 5Gi}}}]}",
       FULL("1 Insufficient cpu, 1 Insufficient memory") },
-    { "[]", "false", "{containers: [{resources: {limits: {nvidia.com/gpu: '2'}}}]}", FULL("1 Insufficient nvidia.com/gpu") },
+    { "[]", "false", "{containers: [{resources: {limits: {nvidia.com/gpu: '2'}}}]}",
+      FULL("1 Insufficient nvidia.com/gpu") },
     { "[]", "false", "{containers: [{resources: {limits: {nvidia.com/gpu: '1'}}}]}", NULL },
-    { "[]", "false", "{containers: [{resources: {requests: {example.com/thing: '1'}}}]}", FULL("1 Insufficient example.com/thing") },
-    { "[]", "false", "{initContainers: [{resources: {requests: {cpu: '3'}}}], containers: [{}]}", FULL("1 Insufficient cpu") },
+    { "[]", "false", "{containers: [{resources: {requests: {example.com/thing: '1'}}}]}",
+      FULL("1 Insufficient example.com/thing") },
+    { "[]", "false", "{initContainers: [{resources: {requests: {cpu: '3'}}}], containers: [{}]}",
+      FULL("1 Insufficient cpu") },
 };
 
 static void a_pod_fits_or_there_is_a_reason(void **state)
@@ -90,9 +99,12 @@ static void a_pod_fits_or_there_is_a_reason(void **state)
 static void others_take_room(void **state)
 {
     AUTO_ARENA a = arena_new();
-    struct json *node = yaml_of(a, str_replace(a, str_replace(a, node_yaml, "TAINTS", "[]"), "CORDONED", "false"));
+    struct json *node =
+        yaml_of(a, str_replace(a, str_replace(a, node_yaml, "TAINTS", "[]"), "CORDONED", "false"));
     struct json *pod = yaml_of(a, "spec: {containers: [{resources: {requests: {cpu: '1'}}}]}");
-    struct json *one = yaml_of(a, "[{spec: {containers: [{resources: {requests: {cpu: 1100m}}}]}, status: {phase: Running}}]");
+    struct json *one = yaml_of(
+        a,
+        "[{spec: {containers: [{resources: {requests: {cpu: 1100m}}}]}, status: {phase: Running}}]");
     assert_string_equal(scheduler_reason(a, pod, node, one), FULL("1 Insufficient cpu"));
     json_set_str(a, json_get(json_at(one, 0), "status"), "phase", "Succeeded");
     assert_null(scheduler_reason(a, pod, node, one));

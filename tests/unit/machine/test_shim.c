@@ -1,4 +1,5 @@
-/* The parts of kaito-shim that are functions. What it does as a process is tested in test_container.c. */
+/* The parts of kaito-shim that are functions. What it does as a process is tested in
+ * test_container.c. */
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -33,12 +34,9 @@ static void bad_specs_are_refused(void **state)
         size_t len;
         const char *why;
     } cases[] = {
-        { "p/bin/sh", 8, "complete record" },
-        { "p/bin/sh", 9, "no program" },
-        { "ash", 4, "no program" },
-        { "p/bin/sh\0ash\0gsoon", 19, "soon" },
-        { "p/bin/sh\0ash\0g-1", 17, "-1" },
-        { "p/bin/sh\0ash\0x", 15, "unknown kind" },
+        { "p/bin/sh", 8, "complete record" }, { "p/bin/sh", 9, "no program" },
+        { "ash", 4, "no program" },           { "p/bin/sh\0ash\0gsoon", 19, "soon" },
+        { "p/bin/sh\0ash\0g-1", 17, "-1" },   { "p/bin/sh\0ash\0x", 15, "unknown kind" },
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct shim_spec s;
@@ -69,11 +67,12 @@ static void lines_have_heads(void **state)
     shim_log_append(&l, 1, "err\n", 4, t + 1);
     shim_log_append(&l, 0, "o\n\nlast", 7, t + 2);
     shim_log_close(&l, t + 3);
-    assert_string_equal(read_all(a, arena_printf(a, "%s/log", (char *)*state)), "2026-01-02T15:04:05.123456789Z stdout F one\n"
-                                                                               "2026-01-02T15:04:05.123456790Z stderr F err\n"
-                                                                               "2026-01-02T15:04:05.123456791Z stdout F two\n"
-                                                                               "2026-01-02T15:04:05.123456791Z stdout F \n"
-                                                                               "2026-01-02T15:04:05.123456792Z stdout P last\n");
+    assert_string_equal(read_all(a, arena_printf(a, "%s/log", (char *)*state)),
+                        "2026-01-02T15:04:05.123456789Z stdout F one\n"
+                        "2026-01-02T15:04:05.123456790Z stderr F err\n"
+                        "2026-01-02T15:04:05.123456791Z stdout F two\n"
+                        "2026-01-02T15:04:05.123456791Z stdout F \n"
+                        "2026-01-02T15:04:05.123456792Z stdout P last\n");
 }
 
 static void long_lines_are_split(void **state)
@@ -141,5 +140,6 @@ static void a_state_is_json(void **state)
     assert_int_equal(json_find_int(v, 0, "exitCode"), 128);
 }
 
-UNIT_TESTS(TEST(a_spec_is_read), TEST(bad_specs_are_refused), TEST_IN_DIR(lines_have_heads), TEST_IN_DIR(long_lines_are_split),
-           TEST_IN_DIR(the_log_is_rotated), TEST_IN_DIR(a_state_is_json))
+UNIT_TESTS(TEST(a_spec_is_read), TEST(bad_specs_are_refused), TEST_IN_DIR(lines_have_heads),
+           TEST_IN_DIR(long_lines_are_split), TEST_IN_DIR(the_log_is_rotated),
+           TEST_IN_DIR(a_state_is_json))

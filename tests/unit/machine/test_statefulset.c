@@ -30,11 +30,14 @@ static void world_init(struct world *w, const char *policy, int replicas)
 
 static void decide(struct world *w)
 {
-    struct statefulset_view v = { .set = w->set, .pods = w->pods, .revisions = w->revisions, .now_wall = T0 };
+    struct statefulset_view v = {
+        .set = w->set, .pods = w->pods, .revisions = w->revisions, .now_wall = T0
+    };
     statefulset_decide(w->a, &v, &w->plan);
 }
 
-/* Does what was decided, as the API server and a kubelet would: pods appear, and disappear at once. */
+/* Does what was decided, as the API server and a kubelet would: pods appear, and disappear at once.
+ */
 static void apply(struct world *w)
 {
     struct arena *a = w->a;
@@ -66,8 +69,8 @@ static void set_ready(struct world *w, const char *name, bool ready)
     struct arena *a = w->a;
     json_set(a, pod(w, name), "status",
              OBJ("phase", STR("Running"), "conditions",
-                 ARR(OBJ("type", STR("Ready"), "status", STR(ready ? "True" : "False"), "lastTransitionTime",
-                         STR("2026-01-02T15:04:00Z")))));
+                 ARR(OBJ("type", STR("Ready"), "status", STR(ready ? "True" : "False"),
+                         "lastTransitionTime", STR("2026-01-02T15:04:00Z")))));
 }
 
 static const char *names(struct world *w, const struct json *list)
@@ -100,7 +103,8 @@ static void parallel_makes_all_at_once(void **state)
     assert_string_equal(meta_label(p, "app"), "web");
     assert_string_equal(meta_label(p, "statefulset.kubernetes.io/pod-name"), "web-1");
     assert_string_equal(meta_label(p, "apps.kubernetes.io/pod-index"), "1");
-    assert_string_equal(meta_label(p, "controller-revision-hash"), meta_name(w.plan.create_revision));
+    assert_string_equal(meta_label(p, "controller-revision-hash"),
+                        meta_name(w.plan.create_revision));
     assert_string_equal(meta_annotation(p, "note"), "x");
     assert_string_equal(json_find_str(p, "spec", "hostname"), "web-1");
     assert_string_equal(json_find_str(p, "spec", "subdomain"), "svc");
@@ -108,7 +112,8 @@ static void parallel_makes_all_at_once(void **state)
     assert_true(str_has_prefix(meta_name(w.plan.create_revision), "web-"));
     assert_true(meta_controlled_by(w.plan.create_revision, "s1"));
     assert_int_equal(json_find_int(w.plan.create_revision, 0, "revision"), 1);
-    assert_string_equal(json_find_str(w.plan.create_revision, "data", "spec", "template", "$patch"), "replace");
+    assert_string_equal(json_find_str(w.plan.create_revision, "data", "spec", "template", "$patch"),
+                        "replace");
     arena_free(w.a);
 }
 
@@ -151,12 +156,14 @@ static void the_status_counts(void **state)
     struct world w;
     world_init(&w, "OrderedReady", 2);
     make_all(&w);
-    assert_string_equal(json_text(w.a, json_get(w.set, "status")),
-                        arena_printf(w.a,
-                                     "{\"observedGeneration\":3,\"replicas\":2,\"currentRevision\":\"%s\",\"updateRevision\":\"%s\","
-                                     "\"collisionCount\":0,\"availableReplicas\":2,\"readyReplicas\":2,\"currentReplicas\":2,"
-                                     "\"updatedReplicas\":2}",
-                                     meta_name(json_at(w.revisions, 0)), meta_name(json_at(w.revisions, 0))));
+    assert_string_equal(
+        json_text(w.a, json_get(w.set, "status")),
+        arena_printf(
+            w.a,
+            "{\"observedGeneration\":3,\"replicas\":2,\"currentRevision\":\"%s\",\"updateRevision\":\"%s\","
+            "\"collisionCount\":0,\"availableReplicas\":2,\"readyReplicas\":2,\"currentReplicas\":2,"
+            "\"updatedReplicas\":2}",
+            meta_name(json_at(w.revisions, 0)), meta_name(json_at(w.revisions, 0))));
     struct json *before = json_clone(w.a, json_get(w.set, "status"));
     decide(&w);
     assert_true(json_equal(before, w.plan.status));
@@ -175,7 +182,8 @@ static void scaling_down_takes_the_highest(void **state)
     decide(&w);
     assert_string_equal(DELETES(&w), "web-3");
     struct arena *a = w.a;
-    json_set_str(a, json_get(pod(&w, "web-3"), "metadata"), "deletionTimestamp", "2026-01-02T15:04:00Z");
+    json_set_str(a, json_get(pod(&w, "web-3"), "metadata"), "deletionTimestamp",
+                 "2026-01-02T15:04:00Z");
     decide(&w);
     assert_string_equal(DELETES(&w), "");
     arena_free(w.a);
@@ -220,7 +228,8 @@ static void a_rolling_update_goes_down_from_the_highest(void **state)
     apply(&w);
     decide(&w);
     assert_string_equal(CREATES(&w), "web-2");
-    assert_string_equal(meta_label(json_at(w.plan.create_pods, 0), "controller-revision-hash"), new);
+    assert_string_equal(meta_label(json_at(w.plan.create_pods, 0), "controller-revision-hash"),
+                        new);
     apply(&w);
     decide(&w);
     assert_string_equal(DELETES(&w), ""); /* until it is ready */
@@ -257,8 +266,13 @@ static void a_partition_holds_the_update(void **state)
     }
     decide(&w);
     assert_string_equal(CREATES(&w), "web-0");
-    assert_string_equal(meta_label(json_at(w.plan.create_pods, 0), "controller-revision-hash"), old);
-    assert_string_equal(json_find_str(json_at(json_find(json_at(w.plan.create_pods, 0), "spec", "containers"), 0), "image"), "one");
+    assert_string_equal(meta_label(json_at(w.plan.create_pods, 0), "controller-revision-hash"),
+                        old);
+    assert_string_equal(json_find_str(json_at(json_find(json_at(w.plan.create_pods, 0), "spec",
+                                                        "containers"),
+                                              0),
+                                      "image"),
+                        "one");
     arena_free(w.a);
 }
 
@@ -305,7 +319,8 @@ static void history_is_limited(void **state)
     }
     assert_int_equal(json_size(w.revisions), 4);
     assert_int_equal(json_size(w.plan.delete_revisions), 2);
-    assert_string_equal(json_string(json_at(w.plan.delete_revisions, 0)), meta_name(json_at(w.revisions, 0)));
+    assert_string_equal(json_string(json_at(w.plan.delete_revisions, 0)),
+                        meta_name(json_at(w.revisions, 0)));
     arena_free(w.a);
 }
 
@@ -337,7 +352,8 @@ static void claim_templates_are_refused(void **state)
     struct world w;
     world_init(&w, "Parallel", 1);
     struct arena *a = w.a;
-    json_set(a, json_get(w.set, "spec"), "volumeClaimTemplates", ARR(OBJ("metadata", OBJ("name", STR("x")))));
+    json_set(a, json_get(w.set, "spec"), "volumeClaimTemplates",
+             ARR(OBJ("metadata", OBJ("name", STR("x")))));
     decide(&w);
     assert_non_null(w.plan.unsupported);
     assert_string_equal(CREATES(&w), "");
@@ -358,8 +374,9 @@ static void the_hash_depends_on_the_template_only(void **state)
 }
 
 UNIT_TESTS(TEST(parallel_makes_all_at_once), TEST(ordered_waits_for_each), TEST(the_status_counts),
-           TEST(scaling_down_takes_the_highest), TEST(a_failed_pod_is_replaced), TEST(a_rolling_update_goes_down_from_the_highest),
-           TEST(a_partition_holds_the_update), TEST(on_delete_changes_nothing_by_itself),
-           TEST(going_back_uses_the_old_revision_again), TEST(history_is_limited), TEST(ordinals_may_start_higher),
+           TEST(scaling_down_takes_the_highest), TEST(a_failed_pod_is_replaced),
+           TEST(a_rolling_update_goes_down_from_the_highest), TEST(a_partition_holds_the_update),
+           TEST(on_delete_changes_nothing_by_itself), TEST(going_back_uses_the_old_revision_again),
+           TEST(history_is_limited), TEST(ordinals_may_start_higher),
            TEST(availability_waits_min_ready_seconds), TEST(claim_templates_are_refused),
            TEST(the_hash_depends_on_the_template_only))

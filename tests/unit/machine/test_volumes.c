@@ -9,16 +9,18 @@ struct world {
     struct pod_context x;
 };
 
-static int get(void *ctx, const char *resource, const char *ns, const char *name, struct arena *a, struct json **ret,
-               struct error **err)
+static int get(void *ctx, const char *resource, const char *ns, const char *name, struct arena *a,
+               struct json **ret, struct error **err)
 {
     struct world *w = ctx;
     if (str_eq(resource, "configmaps") && str_eq(name, "cm") && w->color)
-        *ret = OBJ("data", OBJ("color", STR(w->color), "size", STR("big")), "binaryData", OBJ("bin", STR("AAEC")));
+        *ret = OBJ("data", OBJ("color", STR(w->color), "size", STR("big")), "binaryData",
+                   OBJ("bin", STR("AAEC")));
     else if (str_eq(resource, "secrets") && str_eq(name, "sec"))
         *ret = OBJ("data", OBJ("token", STR("aGlkZGVu")));
     else
-        return error_set(err, ERROR_NOT_FOUND, "%s \"%s\" not found", str_eq(resource, "secrets") ? "secret" : "configmap", name);
+        return error_set(err, ERROR_NOT_FOUND, "%s \"%s\" not found",
+                         str_eq(resource, "secrets") ? "secret" : "configmap", name);
     return 0;
 }
 
@@ -29,7 +31,12 @@ static void world_init(struct world *w, void **state, const char *volumes)
     *w = (struct world){ .a = arena_new(), .color = "red" };
     sources = (struct pod_sources){ .get = get, .ctx = w };
     w->x = (struct pod_context){
-        .pod = yaml_of(w->a, arena_printf(w->a, "{metadata: {name: p, namespace: ns, labels: {l: x}}, spec: {volumes: %s}}", volumes)),
+        .pod =
+            yaml_of(w->a,
+                    arena_printf(
+                        w->a,
+                        "{metadata: {name: p, namespace: ns, labels: {l: x}}, spec: {volumes: %s}}",
+                        volumes)),
         .ip = "127.97.0.1",
         .host_ip = "127.0.0.1",
         .node_name = "n",
@@ -88,7 +95,8 @@ static void files_change_as_a_whole_and_only_then(void **state)
     assert_string_equal(content(&w, "v/color"), "blue");
     w.color = NULL; /* gone: the files stay, the caller hears of it */
     struct error *err = NULL;
-    assert_error(setup(&w, &err), err, ERROR_NOT_FOUND, "MountVolume.SetUp failed for volume \"v\" : configmap \"cm\" not found");
+    assert_error(setup(&w, &err), err, ERROR_NOT_FOUND,
+                 "MountVolume.SetUp failed for volume \"v\" : configmap \"cm\" not found");
     assert_string_equal(content(&w, "v/color"), "blue");
     arena_free(w.a);
 }
@@ -96,9 +104,10 @@ static void files_change_as_a_whole_and_only_then(void **state)
 static void items_modes_and_secrets(void **state)
 {
     struct world w;
-    world_init(&w, state,
-               "[{name: v, configMap: {name: cm, defaultMode: 416, items: [{key: color, path: a/b}, {key: size, path: c, mode: 256}]}}, "
-               "{name: s, secret: {secretName: sec, defaultMode: 256}}]");
+    world_init(
+        &w, state,
+        "[{name: v, configMap: {name: cm, defaultMode: 416, items: [{key: color, path: a/b}, {key: size, path: c, mode: 256}]}}, "
+        "{name: s, secret: {secretName: sec, defaultMode: 256}}]");
     assert_int_equal(setup(&w, NULL), 0);
     assert_string_equal(content(&w, "v/a/b"), "red");
     assert_int_equal(mode(&w, "v/a/b"), 0640);
@@ -112,10 +121,11 @@ static void items_modes_and_secrets(void **state)
 static void projected_and_downward(void **state)
 {
     struct world w;
-    world_init(&w, state,
-               "[{name: v, projected: {sources: [{configMap: {name: cm}}, {secret: {name: sec}}, {downwardAPI: {items: [{path: ip, "
-               "fieldRef: {fieldPath: status.podIP}}, {path: labels, fieldRef: {fieldPath: metadata.labels}}]}}, {secret: {name: none, "
-               "optional: true}}]}}]");
+    world_init(
+        &w, state,
+        "[{name: v, projected: {sources: [{configMap: {name: cm}}, {secret: {name: sec}}, {downwardAPI: {items: [{path: ip, "
+        "fieldRef: {fieldPath: status.podIP}}, {path: labels, fieldRef: {fieldPath: metadata.labels}}]}}, {secret: {name: none, "
+        "optional: true}}]}}]");
     assert_int_equal(setup(&w, NULL), 0);
     assert_string_equal(content(&w, "v/color"), "red");
     assert_string_equal(content(&w, "v/token"), "hidden");
@@ -129,11 +139,16 @@ static void bad_volumes_are_said(void **state)
     static const char *const cases[][2] = {
         { "[{name: v, configMap: {name: none}}]", "configmap \"none\" not found" },
         { "[{name: v, secret: {secretName: none}}]", "secret \"none\" not found" },
-        { "[{name: v, configMap: {name: cm, items: [{key: none, path: x}]}}]", "references non-existent config key: none" },
-        { "[{name: v, configMap: {name: cm, items: [{key: color, path: ../x}]}}]", "must stay inside the volume" },
-        { "[{name: v, configMap: {name: cm, items: [{key: color, path: /x}]}}]", "must stay inside the volume" },
-        { "[{name: v, hostPath: {path: /no/such, type: Directory}}]", "hostPath type check failed: /no/such is not a directory" },
-        { "[{name: v, hostPath: {path: /etc/passwd, type: Socket}}]", "/etc/passwd is not a socket file" },
+        { "[{name: v, configMap: {name: cm, items: [{key: none, path: x}]}}]",
+          "references non-existent config key: none" },
+        { "[{name: v, configMap: {name: cm, items: [{key: color, path: ../x}]}}]",
+          "must stay inside the volume" },
+        { "[{name: v, configMap: {name: cm, items: [{key: color, path: /x}]}}]",
+          "must stay inside the volume" },
+        { "[{name: v, hostPath: {path: /no/such, type: Directory}}]",
+          "hostPath type check failed: /no/such is not a directory" },
+        { "[{name: v, hostPath: {path: /etc/passwd, type: Socket}}]",
+          "/etc/passwd is not a socket file" },
         { "[{name: v, nfs: {server: x}}]", "volumes of type nfs are not there" },
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
@@ -152,10 +167,11 @@ static void host_paths_are_checked_or_made(void **state)
 {
     struct world w;
     const char *dir = *state;
-    AUTO_FREE char *text = mem_printf("[{name: a, hostPath: {path: %s/new, type: DirectoryOrCreate}}, {name: b, hostPath: {path: "
-                                      "%s/file, type: FileOrCreate}}, {name: c, hostPath: {path: /dev/null, type: CharDevice}}, {name: "
-                                      "d, hostPath: {path: /whatever}}]",
-                                      dir, dir);
+    AUTO_FREE char *text = mem_printf(
+        "[{name: a, hostPath: {path: %s/new, type: DirectoryOrCreate}}, {name: b, hostPath: {path: "
+        "%s/file, type: FileOrCreate}}, {name: c, hostPath: {path: /dev/null, type: CharDevice}}, {name: "
+        "d, hostPath: {path: /whatever}}]",
+        dir, dir);
     world_init(&w, state, text);
     assert_int_equal(setup(&w, NULL), 0);
     assert_true(file_exists(arena_printf(w.a, "%s/new", dir)));
@@ -170,8 +186,10 @@ static void mounts_lead_to_real_paths(void **state)
     assert_int_equal(setup(&w, NULL), 0);
     struct mount *mounts = NULL;
     size_t n = 0;
-    struct json *c = yaml_of(w.a, "{name: c, volumeMounts: [{name: e, mountPath: /data}, {name: h, mountPath: /data/models/, readOnly: "
-                                  "true}, {name: e, mountPath: /x, subPath: sub/dir}]}");
+    struct json *c = yaml_of(
+        w.a,
+        "{name: c, volumeMounts: [{name: e, mountPath: /data}, {name: h, mountPath: /data/models/, readOnly: "
+        "true}, {name: e, mountPath: /x, subPath: sub/dir}]}");
     assert_int_equal(volumes_mounts(w.a, &w.x, c, &mounts, &n, NULL), 0);
     assert_int_equal(n, 3);
     assert_string_equal(mounts[0].mount_path, "/data/models");
@@ -181,14 +199,17 @@ static void mounts_lead_to_real_paths(void **state)
     assert_true(file_exists(arena_printf(w.a, "%s/e/sub/dir", w.x.volumes_dir)));
     struct error *err = NULL;
     c = yaml_of(w.a, "{name: c, volumeMounts: [{name: none, mountPath: /data}]}");
-    assert_error(volumes_mounts(w.a, &w.x, c, &mounts, &n, &err), err, ERROR_INVALID, "cannot find volume \"none\"");
+    assert_error(volumes_mounts(w.a, &w.x, c, &mounts, &n, &err), err, ERROR_INVALID,
+                 "cannot find volume \"none\"");
     arena_free(w.a);
 }
 
 static void paths_are_translated_at_their_borders(void **state)
 {
     AUTO_ARENA a = arena_new();
-    static const struct mount mounts[] = { { "/mnt/config", "/r/c", false }, { "/mnt", "/r/m", false }, { "/", "/r/root", false } };
+    static const struct mount mounts[] = { { "/mnt/config", "/r/c", false },
+                                           { "/mnt", "/r/m", false },
+                                           { "/", "/r/root", false } };
     static const char *const cases[][2] = {
         { "/mnt/config", "/r/c" },
         { "/mnt/config/a.yaml", "/r/c/a.yaml" },
@@ -206,9 +227,11 @@ static void paths_are_translated_at_their_borders(void **state)
         { "/etc", "/etc" },
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++)
-        assert_string_equal(volumes_translate(a, mounts, COUNT_OF(mounts), cases[i][0]), cases[i][1]);
+        assert_string_equal(volumes_translate(a, mounts, COUNT_OF(mounts), cases[i][0]),
+                            cases[i][1]);
 }
 
-UNIT_TESTS(TEST_IN_DIR(configmaps_become_files), TEST_IN_DIR(files_change_as_a_whole_and_only_then), TEST_IN_DIR(items_modes_and_secrets),
-           TEST_IN_DIR(projected_and_downward), TEST_IN_DIR(bad_volumes_are_said), TEST_IN_DIR(host_paths_are_checked_or_made),
+UNIT_TESTS(TEST_IN_DIR(configmaps_become_files), TEST_IN_DIR(files_change_as_a_whole_and_only_then),
+           TEST_IN_DIR(items_modes_and_secrets), TEST_IN_DIR(projected_and_downward),
+           TEST_IN_DIR(bad_volumes_are_said), TEST_IN_DIR(host_paths_are_checked_or_made),
            TEST_IN_DIR(mounts_lead_to_real_paths), TEST(paths_are_translated_at_their_borders))
