@@ -1,7 +1,6 @@
 /* Values that read and write themselves: base64, quantities, times, numbers that may be strings.
  * What is kept is the form in which the API server writes them again. */
 #include <ctype.h>
-#include <inttypes.h>
 #include <string.h>
 
 #include "apiserver/types_internal.h"
@@ -105,16 +104,6 @@ struct json *scalar_decode_bytes(struct arena *a, const struct json *v, struct e
 
 /* ---- quantities ------------------------------------------------------------------------------ */
 
-/* More than three decimals, or a suffix below milli. */
-static bool is_finer_than_milli(const char *text)
-{
-    size_t len = strlen(text);
-    if (len && strchr("nu", text[len - 1]))
-        return true;
-    const char *point = strchr(text, '.');
-    return (point && strlen(point) > 4) || strpbrk(text, "e");
-}
-
 struct json *scalar_decode_quantity(struct arena *a, const struct json *v, bool round_to_milli,
                                     struct error **err)
 {
@@ -122,12 +111,10 @@ struct json *scalar_decode_quantity(struct arena *a, const struct json *v, bool 
     if (!text)
         text = json_text(a, v);
     char *canonical = NULL;
-    if (quantity_canonical(a, text, &canonical, err) < 0)
+    int r = round_to_milli ? quantity_canonical_milli(a, text, &canonical, err)
+                           : quantity_canonical(a, text, &canonical, err);
+    if (r < 0)
         return NULL;
-    int64_t milli;
-    if (round_to_milli && is_finer_than_milli(canonical) &&
-        quantity_milli(canonical, &milli, NULL) == 0)
-        quantity_canonical(a, arena_printf(a, "%" PRId64 "m", milli), &canonical, NULL);
     return json_new_string(a, canonical);
 }
 

@@ -219,7 +219,6 @@ def test_calls_words_caches_leases_and_events(plane):
 
 
 @pytest.mark.skipif(not SERVE.exists(), reason=f"{SERVE} is not built")
-@pytest.mark.xfail(strict=False, reason="resource lists of the embedded server rewrite 1e3 as 1k; quantity_canonical_milli() keeps it")
 def test_the_embedded_server_answers_the_same(tmp_path):
     port = port_with_room()
     with subprocess.Popen([SERVE, tmp_path / "data", str(port)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
