@@ -478,7 +478,6 @@ int gguf_open(struct arena *a, const char *path, struct gguf_info *ret, struct e
 /* ---- memory ------------------------------------------------------------------------------------------------- */
 
 #define KV_ELEMENT_BYTES 2 /* f16 */
-#define CONTEXT_STEP 256
 
 static uint64_t saturating_mul(uint64_t x, uint64_t y)
 {
@@ -513,13 +512,13 @@ uint64_t gguf_context_for(const struct gguf_info *g, uint64_t budget_bytes, uint
     if (limit > 0)
         most = MIN(most, limit);
     uint64_t low = 0;
-    uint64_t high = MAX(most / CONTEXT_STEP, 1);
+    uint64_t high = MAX(most / GGUF_SMALLEST_CONTEXT, 1);
     while (low < high) {
         uint64_t middle = low + (high - low + 1) / 2;
-        if (gguf_kv_bytes(g, middle * CONTEXT_STEP) <= budget_bytes)
+        if (gguf_kv_bytes(g, middle * GGUF_SMALLEST_CONTEXT) <= budget_bytes)
             low = middle;
         else
             high = middle - 1;
     }
-    return low * CONTEXT_STEP;
+    return low * GGUF_SMALLEST_CONTEXT;
 }

@@ -6,13 +6,9 @@
 
 #include "base/str.h"
 
-/* Buffers of the engine beside weights and cache: compute graphs, tokenizer, HTTP server. Measured
- * with models of 0.3 to 4 billion parameters: 90 to 300 MiB. */
-#define ENGINE_OVERHEAD (320 * MIB)
 /* Without a request, no more context than this: a cache nobody asked for is memory taken from
  * others. */
 #define DEFAULT_CONTEXT 32768
-#define SMALLEST_CONTEXT 256
 
 /* Options that KAITO sets itself, with what to use instead. */
 static const struct {
@@ -65,9 +61,9 @@ static int wanted_context(const struct serve_request *request, uint64_t *ret, st
     int64_t tokens = value ? json_int(value, -1) : request->max_model_len;
     if (value && json_is_string(value) && str_to_int64(json_string(value), &tokens) < 0)
         tokens = -1;
-    if (tokens < 0 || (value && tokens < SMALLEST_CONTEXT))
+    if (tokens < 0 || (value && tokens < GGUF_SMALLEST_CONTEXT))
         return error_set(err, ERROR_INVALID, "max-model-len must be a number of tokens, %d or more",
-                         SMALLEST_CONTEXT);
+                         GGUF_SMALLEST_CONTEXT);
     *ret = (uint64_t)tokens;
     return 0;
 }
@@ -84,18 +80,18 @@ static int fit_context(const struct serve_request *request, const struct gguf_in
                          "max-model-len is %llu; this model goes up to %llu tokens",
                          (unsigned long long)wanted, (unsigned long long)model->context_length);
 
-    uint64_t fixed = model->weight_bytes + ENGINE_OVERHEAD;
+    uint64_t fixed = model->weight_bytes + GGUF_ENGINE_BYTES;
     uint64_t budget = request->memory_bytes > fixed ? request->memory_bytes - fixed : 0;
     uint64_t fitting = gguf_context_for(model, budget, wanted ? wanted : DEFAULT_CONTEXT);
-    if (fitting == 0 || (wanted > 0 && fitting + SMALLEST_CONTEXT <= wanted)) {
-        uint64_t need = fixed + gguf_kv_bytes(model, MAX(wanted, SMALLEST_CONTEXT));
+    if (fitting == 0 || (wanted > 0 && fitting + GGUF_SMALLEST_CONTEXT <= wanted)) {
+        uint64_t need = fixed + gguf_kv_bytes(model, MAX(wanted, GGUF_SMALLEST_CONTEXT));
         return error_set(
             err, ERROR_TOO_LARGE,
             "the model does not fit: %.2f GiB of weights, %.2f GiB for %llu tokens of context and %.2f GiB for the "
             "engine need %.2f GiB; %.2f GiB are free. Free memory, lower max-model-len or choose a smaller model",
             gib(model->weight_bytes), gib(need - fixed),
-            (unsigned long long)MAX(wanted, SMALLEST_CONTEXT), gib(ENGINE_OVERHEAD), gib(need),
-            gib(request->memory_bytes));
+            (unsigned long long)MAX(wanted, GGUF_SMALLEST_CONTEXT), gib(GGUF_ENGINE_BYTES),
+            gib(need), gib(request->memory_bytes));
     }
     *ret = wanted > 0 ? wanted : fitting;
     return 0;
@@ -103,8 +99,7 @@ static int fit_context(const struct serve_request *request, const struct gguf_in
 
 static int add_config(struct argv_builder *b, const struct json *config, struct error **err)
 {
-    JSON_FOREACH(it, config)
-    {
+    JSON_FOREACH(it, config) {
         if (strcmp(it.key, "max-model-len") == 0)
             continue;
         if (it.key_len == 0 || it.key[0] == '-')

@@ -11,8 +11,6 @@
 #include "kube/meta.h"
 #include "json/build.h"
 
-/* What llama.cpp wants beside weights and cache; kaito-serve counts the same. */
-#define ENGINE_MEMORY (320 * MIB)
 /* How often the model store is looked at while weights are missing: nobody tells when a file
  * appears. */
 #define STORE_POLL_MS 1000
@@ -130,7 +128,7 @@ static void decide_memory(struct decider *d)
 {
     const struct observed_weights *w = &d->o->weights;
     int64_t memory = decide_node_memory(d);
-    uint64_t need = w->weight_bytes + w->cache_bytes + ENGINE_MEMORY;
+    uint64_t need = w->weight_bytes + w->cache_bytes + GGUF_ENGINE_BYTES;
     if (memory < 0 || need <= (uint64_t)memory)
         return;
     weights_problem(
@@ -140,7 +138,7 @@ static void decide_memory(struct decider *d)
             "model \"%s\" needs %s of memory (%s of weights, %s for the smallest context, %s for the engine); the "
             "largest node has %s for pods. Choose a smaller model or quantisation",
             d->choice.model, gib(d->a, need), gib(d->a, w->weight_bytes), gib(d->a, w->cache_bytes),
-            gib(d->a, ENGINE_MEMORY), gib(d->a, (uint64_t)memory)));
+            gib(d->a, GGUF_ENGINE_BYTES), gib(d->a, (uint64_t)memory)));
 }
 
 static void decide_weights(struct decider *d)

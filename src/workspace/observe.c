@@ -9,8 +9,6 @@
 #include "workspace/engine.h"
 #include "json/build.h"
 
-/* The smallest context that a model is worth starting for; kaito-serve counts the same. */
-#define SMALLEST_CONTEXT 256
 #define MAX_LOG (32 * MIB)
 
 /* ---- projections ---------------------------------------------------------------------------------------------------- */
@@ -194,7 +192,7 @@ static void observe_weights(struct arena *a, const struct workspace_settings *se
     }
     ret->state = WEIGHTS_PRESENT;
     ret->weight_bytes = entry.info.weight_bytes;
-    ret->cache_bytes = gguf_kv_bytes(&entry.info, SMALLEST_CONTEXT);
+    ret->cache_bytes = gguf_kv_bytes(&entry.info, GGUF_SMALLEST_CONTEXT);
 }
 
 /* Only once the pods are ready, and until the result is known. */
