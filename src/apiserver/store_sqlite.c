@@ -8,9 +8,11 @@
 #include "apiserver/store_db.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 
@@ -148,6 +150,10 @@ int store_db_open(const char *path, struct store_db **ret, struct error **err)
 {
     struct store_db *db = NEW0(struct store_db);
     db->path = mem_strdup(path);
+    /* Secrets are in it, and SQLite would let everyone read it. The files beside it get its mode. */
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        close(fd); /* where it cannot be made, SQLite says why */
     int rc =
         sqlite3_open_v2(path, &db->db,
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);

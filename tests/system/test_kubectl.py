@@ -1,9 +1,11 @@
 """The verbs of kubectl against one box, as a user types them."""
 import base64
 import json
+import ssl
 import subprocess
 import threading
 import time
+import urllib.request
 
 import pytest
 
@@ -172,6 +174,17 @@ def test_get_in_each_form(box):
     assert out(box, *what, "jsonpath={.data.second}") == "2"
     assert out(box, *what, "custom-columns=N:.metadata.name,S:.data.second").split() == ["N", "S", "shown", "2"]
     assert out(box, "get", "configmap", "-A", "--no-headers", "-l", "app=demo").split()[0] == "default"
+
+
+@pytest.mark.parametrize("version", ["v2@v1.0", "v2.v1.0"])
+def test_schemas_for_old_clients(box, version):
+    """kubectl 1.20, which is Debian's, asks with a media type that it cannot read itself."""
+    request = urllib.request.Request(f"https://127.0.0.1:{box.port}/openapi/v2", headers={
+        "Authorization": "Bearer " + (box.data / "token").read_text().strip(),
+        "Accept": f"application/com.github.proto-openapi.spec.{version}+protobuf"})
+    context = ssl.create_default_context(cafile=box.data / "ca.pem")
+    answer = urllib.request.urlopen(request, timeout=10, context=context)
+    assert answer.headers["Content-Type"] == "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 
 
 def test_get_watch(box):

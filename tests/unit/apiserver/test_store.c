@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -375,6 +376,25 @@ static void everything_is_there_again(void **state)
     file_remove_tree(dir, NULL);
 }
 
+static void only_its_owner_reads_it(void **state)
+{
+    char dir[] = "/tmp/kaito-store-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    static const char *const files[] = { "store.db", "store.db-wal" };
+    AUTO_FREE char *path = mem_printf("%s/store.db", dir);
+    struct store *s = NULL;
+    assert_int_equal(store_open(&(struct store_options){ .path = path }, &s, NULL), 0);
+    kube_object_unref(put(s, "a", 1));
+    for (size_t i = 0; i < COUNT_OF(files); i++) {
+        AUTO_FREE char *file = mem_printf("%s/%s", dir, files[i]);
+        struct stat st;
+        assert_int_equal(stat(file, &st), 0);
+        assert_int_equal(st.st_mode & 0777, 0600);
+    }
+    store_close(s);
+    file_remove_tree(dir, NULL);
+}
+
 static void several_writes_are_one_transaction(void **state)
 {
     char dir[] = "/tmp/kaito-store-XXXXXX";
@@ -403,4 +423,5 @@ UNIT_TESTS(TEST(writes_have_growing_versions), TEST(unchanged_writes_nothing),
            TEST(the_past_is_forgotten), TEST(watches_see_the_past_and_the_future),
            TEST(watches_are_narrow), TEST(too_many_watches_are_refused),
            TEST(many_writers_in_memory), TEST(many_writers_share_commits),
-           TEST(everything_is_there_again), TEST(several_writes_are_one_transaction))
+           TEST(everything_is_there_again), TEST(several_writes_are_one_transaction),
+           TEST(only_its_owner_reads_it))
