@@ -449,7 +449,7 @@ static void readiness_leads_to_endpoints_and_a_service_that_answers(void **state
     struct box *b = *state;
     create(
         b, &KUBE_SERVICES,
-        "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {selector: {app: web}, ports: [{name: http, port: 80, "
+        "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {selector: {app: web}, ports: [{name: http, port: 8098, "
         "targetPort: http}]}\n");
     create(
         b, &KUBE_PODS,
@@ -461,17 +461,17 @@ static void readiness_leads_to_endpoints_and_a_service_that_answers(void **state
     assert_false(is_ready(b, "p"));
     const char *cluster_ip = json_find_str(get(b, &KUBE_SERVICES, "web"), "spec", "clusterIP");
     assert_true(str_has_prefix(cluster_ip, "127.99."));
-    assert_false(connects(cluster_ip, 80));
+    assert_false(connects(cluster_ip, 8098));
     const char *ip = json_find_str(pod(b, "p"), "status", "podIP");
     AUTO_FD listener = listener_on(ip, 8099);
     WAIT_FOR(3000, is_ready(b, "p"));
-    WAIT_FOR(1000, connects(cluster_ip, 80));
-    AUTO_FD client = try_connect(cluster_ip, 80);
+    WAIT_FOR(1000, connects(cluster_ip, 8098));
+    AUTO_FD client = try_connect(cluster_ip, 8098);
     assert_true(client >= 0);
     const struct json *subset = json_at(json_get(get(b, &KUBE_ENDPOINTS, "web"), "subsets"), 0);
     assert_string_equal(json_find_str(json_at(json_get(subset, "addresses"), 0), "ip"), ip);
     delete (b, &KUBE_PODS, "p", 1);
-    WAIT_FOR(3000, !connects(cluster_ip, 80));
+    WAIT_FOR(3000, !connects(cluster_ip, 8098));
 }
 
 static void liveness_restarts(void **state)
