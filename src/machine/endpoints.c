@@ -206,10 +206,16 @@ static int reconcile(void *ctx, const char *key, struct arena *a, struct reconci
         return 0;
     if (!current)
         return kube_create(e->src.client, &KUBE_ENDPOINTS, ns, wanted, a, NULL, err);
-    json_set_str(a, json_get(wanted, "metadata"), "resourceVersion", current->resource_version);
-    json_set(a, json_get(wanted, "metadata"), "annotations",
-             json_clone(a, json_find(known, "metadata", "annotations")));
-    return kube_update(e->src.client, &KUBE_ENDPOINTS, wanted, NULL, a, NULL, err);
+    /* A patch of what is ours: it needs no version, and what others have put there stays. */
+    const struct json *old_labels = json_find(known, "metadata", "labels");
+    const struct json *new_labels = json_find(wanted, "metadata", "labels");
+    struct json *labels = json_merge_diff(a, old_labels ? old_labels : EMPTY_OBJ(),
+                                          new_labels ? new_labels : EMPTY_OBJ());
+    struct json *subsets = json_get(wanted, "subsets");
+    struct json *patch = OBJ("metadata", OBJ("labels", labels), "subsets",
+                             subsets ? json_clone(a, subsets) : NUL());
+    return kube_patch(e->src.client, &KUBE_ENDPOINTS, ns, name, NULL, KUBE_PATCH_MERGE, patch, a,
+                      NULL, err);
 }
 
 /* A pod concerns the Services whose selectors match the labels it has or had. */
