@@ -278,8 +278,11 @@ static unsigned sweep_once(const char *prefix, bool (*spare)(void *ctx, const ch
         if (e->d_name[0] < '1' || e->d_name[0] > '9')
             continue;
         pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
-        AUTO_FREE char *dir = pid != self ? marked_dir(e->d_name) : NULL;
-        if (dir && is_below(dir, prefix) && !(spare && spare(ctx, dir)) && kill(pid, SIGKILL) == 0)
+        /* Held before it is looked at, so that the one that is killed is the one that was seen. */
+        AUTO_FD pidfd = pid != self ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+        AUTO_FREE char *dir = pidfd >= 0 ? marked_dir(e->d_name) : NULL;
+        if (dir && is_below(dir, prefix) && !(spare && spare(ctx, dir)) &&
+            syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0)
             killed++;
     }
     closedir(proc);

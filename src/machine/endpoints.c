@@ -212,8 +212,8 @@ static int reconcile(void *ctx, const char *key, struct arena *a, struct reconci
     struct json *labels = json_merge_diff(a, old_labels ? old_labels : EMPTY_OBJ(),
                                           new_labels ? new_labels : EMPTY_OBJ());
     struct json *subsets = json_get(wanted, "subsets");
-    struct json *patch = OBJ("metadata", OBJ("labels", labels), "subsets",
-                             subsets ? json_clone(a, subsets) : NUL());
+    struct json *patch =
+        OBJ("metadata", OBJ("labels", labels), "subsets", subsets ? json_clone(a, subsets) : NUL());
     return kube_patch(e->src.client, &KUBE_ENDPOINTS, ns, name, NULL, KUBE_PATCH_MERGE, patch, a,
                       NULL, err);
 }

@@ -175,6 +175,7 @@ int env_build(struct arena *a, const struct env_request *q, struct env_result *r
     set_default(env, "PATH", q->path);
     set_default(env, "HOME", home ? home : "/");
     set_default(env, "HOSTNAME", hostname ? hostname : meta_name(q->pod->pod));
+    set_default(env, "KAITO_MODELS_DIR", q->pod->models_dir);
     map_set(env, "KAITO_POD_IP", (char *)q->pod->ip);
 
     const struct json *command = json_get(q->container, "command");

@@ -4,6 +4,7 @@
 #include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -164,6 +165,27 @@ void images_free(struct images *im)
     free(im->engine_path);
     free(im->user_file);
     free(im);
+}
+
+int images_watch(const struct images *im)
+{
+    AUTO_ARENA a = arena_new();
+    int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    bool watched = false;
+    const uint32_t events = IN_CLOSE_WRITE | IN_MOVED_TO | IN_ATTRIB | IN_ONLYDIR;
+    char **dirs = str_split(a, im->engine_path, ':', NULL);
+    for (size_t i = 0; fd >= 0 && dirs[i]; i++)
+        watched = (*dirs[i] && inotify_add_watch(fd, dirs[i], events) >= 0) || watched;
+    const char *slash = im->user_file ? strrchr(im->user_file, '/') : NULL;
+    if (fd >= 0 && slash) {
+        const char *dir = arena_strndup(a, im->user_file, (size_t)(slash - im->user_file));
+        watched = inotify_add_watch(fd, dir, events) >= 0 || watched;
+    }
+    if (fd >= 0 && !watched) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
 }
 
 char *image_name(struct arena *a, const char *reference)

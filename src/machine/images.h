@@ -39,5 +39,9 @@ struct image {
 int images_resolve(struct images *im, struct arena *a, const char *reference, struct image *ret,
                    struct error **err);
 
+/* A descriptor that becomes readable when the user's file or a program on the engine path may have
+ * changed; read it empty. -1 when there is nothing to watch. The caller closes it. */
+int images_watch(const struct images *im);
+
 /* The last element of the repository name: "registry:5000/a/b:tag" → "b". */
 char *image_name(struct arena *a, const char *reference);

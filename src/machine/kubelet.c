@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -234,6 +235,36 @@ static void take_inbox(struct kubelet *k)
     map_free(inbox);
 }
 
+/* Who waits for a program tries again soon, but no more than once a second. */
+static void on_images(struct loop_source *source, uint32_t events)
+{
+    struct kubelet *k = (struct kubelet *)((char *)source - offsetof(struct kubelet, images));
+    char data[4096];
+    while (read(source->fd, data, sizeof(data)) > 0)
+        ;
+    struct map_iter it = MAP_ITER_INIT;
+    void *value;
+    while (map_next(k->pods, &it, NULL, &value)) {
+        struct pod *p = value;
+        for (size_t i = 0; i < p->count; i++) {
+            struct container *c = &p->containers[i];
+            if (c->phase != CONTAINER_WAITING || !str_eq(c->wait_reason, "ErrImagePull"))
+                continue;
+            c->retry_at = MIN(c->retry_at, c->waiting_since + NS_PER_S);
+            pod_mark(p);
+        }
+    }
+}
+
+static void watch_images(struct kubelet *k)
+{
+    k->images.on_event = on_images;
+    k->images.fd = -1;
+    int fd = images_watch(k->o.images);
+    if (fd >= 0 && loop_add(k->loop, &k->images, fd, EPOLLIN, NULL) < 0)
+        close(fd);
+}
+
 /* ---- the thread ---------------------------------------------------------------------------------------------------- */
 
 /* Looks at every pod that needs it; returns when the next one does. */
@@ -396,12 +427,14 @@ int kubelet_new(const struct kubelet_options *options, struct kubelet **ret, str
 {
     struct kubelet *k = NEW0(struct kubelet);
     struct arena *a = arena_new();
+    k->images.fd = -1;
     k->strings = a;
     k->o = *options;
     k->o.data_dir = arena_strdup(a, options->data_dir);
     k->o.shim_path = arena_strdup(a, options->shim_path);
     k->o.node_name = arena_strdup(a, options->node_name);
     k->o.host_ip = arena_strdup(a, options->host_ip);
+    k->o.models_dir = arena_strdup(a, options->models_dir);
     k->pods_dir = arena_printf(a, "%s/pods", options->data_dir);
     k->sources = (struct pod_sources){ .get = get_source, .ctx = k };
     k->pods = map_new(NULL);
@@ -426,6 +459,8 @@ int kubelet_new(const struct kubelet_options *options, struct kubelet **ret, str
 int kubelet_start(struct kubelet *k, struct error **err)
 {
     adopt_all(k);
+    trash_recover(k->o.trash);
+    watch_images(k);
     int r = thread_start(&k->thread, "kubelet", kubelet_main, k, err);
     k->running = r == 0;
     return r;
@@ -454,6 +489,11 @@ void kubelet_free(struct kubelet *k)
         pod_free(value, false);
     map_free(k->pods);
     map_free(k->inbox);
+    int watched = k->images.fd;
+    if (watched >= 0) {
+        loop_remove(k->loop, &k->images);
+        close(watched);
+    }
     address_pool_free(k->addresses);
     loop_free(k->loop);
     pthread_mutex_destroy(&k->lock);

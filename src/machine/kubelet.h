@@ -16,6 +16,7 @@
 #include "kube/informer.h"
 #include "machine/images.h"
 #include "machine/status_writer.h"
+#include "machine/trash.h"
 
 struct kubelet;
 
@@ -27,12 +28,14 @@ struct kubelet_options {
     struct images *images;
     struct event_recorder *events;
     struct status_writer *writer;
+    struct trash *trash;
     struct clock *clock;
     const char *data_dir;
     const char *shim_path;
     const char *node_name;
     const char *host_ip;
     const char *pod_cidr;
+    const char *models_dir;
     int64_t cpu_milli; /* allocatable */
     int64_t memory_bytes;
 };

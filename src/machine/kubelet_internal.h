@@ -61,7 +61,8 @@ struct kubelet {
     struct loop *loop;
     struct address_pool *addresses;
     struct pod_sources sources;
-    struct map *pods; /* uid → struct pod */
+    struct loop_source images; /* programs or the image map may have changed */
+    struct map *pods;          /* uid → struct pod */
     pthread_t thread;
     bool running;
     /* under lock */

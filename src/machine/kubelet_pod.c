@@ -77,12 +77,8 @@ void pod_free(struct pod *p, bool remove_dir)
         container_release(&p->processes[i].process);
         container_done(&p->containers[i]);
     }
-    if (remove_dir) {
-        CLEANUP(error_cleanup) struct error *err = NULL;
-        if (file_remove_tree(p->dir, &err) < 0)
-            log_warn("cannot remove a pod's directory", "pod", p->name, "error", error_message(err),
-                     NULL);
-    }
+    if (remove_dir)
+        trash_put(p->k->o.trash, p->uid);
     if (p->ip[0] && !p->host_network)
         address_pool_release(p->k->addresses, p->ip);
     kube_object_unref(p->object);
@@ -149,6 +145,7 @@ void pod_context_init(struct pod_context *x, struct arena *a, const struct pod *
         .ip = p->ip,
         .host_ip = p->k->o.host_ip,
         .node_name = p->k->o.node_name,
+        .models_dir = p->k->o.models_dir,
         .cpu_milli = p->k->o.cpu_milli,
         .memory_bytes = p->k->o.memory_bytes,
         .sources = &p->k->sources,

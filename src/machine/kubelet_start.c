@@ -16,7 +16,7 @@
 #include "json/build.h"
 
 #define IMAGE_FIRST_MS 10000
-#define IMAGE_MAX_MS 300000
+#define IMAGE_MAX_MS 60000 /* programs are put where they belong faster than images */
 #define CONFIG_FIRST_MS 1000
 #define CONFIG_MAX_MS 30000
 #define VOLUMES_FIRST_MS 500
@@ -404,7 +404,8 @@ static bool exec_of_probe(struct arena *a, struct pod *p, const struct json *pod
     while (plan.env[n])
         n++;
     char **env = arena_zalloc(a, (n + 2) * sizeof(*env));
-    env[0] = arena_printf(a, CONTAINER_ENV "=%s", dir);
+    /* Not the container's own mark: what a probe leaves behind after a crash is a stray. */
+    env[0] = arena_printf(a, CONTAINER_ENV "=%s/probe", dir);
     memcpy(env + 1, plan.env, n * sizeof(*env));
     if (plan.path)
         plan.argv[0] = arena_strdup(a, plan.path);

@@ -34,6 +34,7 @@ struct machine {
     struct event_recorder *proxy_events;
     struct kubelet *kubelet;
     struct status_writer *writer;
+    struct trash *trash;
     struct statefulsets *statefulsets;
     struct endpoints_controller *endpoints;
     struct scheduler *scheduler;
@@ -61,7 +62,8 @@ static void copy_options(struct machine *m, const struct machine_options *o)
     m->o = *o;
     m->o.clock = o->clock ? o->clock : clock_system();
     m->o.data_dir = arena_strdup(a, o->data_dir);
-    m->o.node_name = o->node_name ? arena_strdup(a, o->node_name) : node_default_name(a);
+    m->o.node_name =
+        o->node_name ? arena_strdup(a, o->node_name) : node_lasting_name(a, o->data_dir);
     m->o.shim_path = arena_strdup(a, o->shim_path);
     m->o.engine_path = arena_strdup(a, o->engine_path);
     m->o.images_file = o->images_file ? arena_strdup(a, o->images_file)
@@ -123,6 +125,8 @@ static void add_controllers(struct machine *m, struct informer *nodes, struct in
     manager_add(m->manager, c);
     m->writer = status_writer_new(client, m->o.clock, &c);
     manager_add(m->manager, c);
+    m->trash = trash_new(arena_printf(m->strings, "%s/pods", m->o.data_dir), m->o.clock, &c);
+    manager_add(m->manager, c);
 }
 
 static int make_kubelet(struct machine *m, struct error **err)
@@ -135,12 +139,14 @@ static int make_kubelet(struct machine *m, struct error **err)
         .images = m->images,
         .events = m->kubelet_events,
         .writer = m->writer,
+        .trash = m->trash,
         .clock = m->o.clock,
         .data_dir = m->o.data_dir,
         .shim_path = m->o.shim_path,
         .node_name = m->o.node_name,
         .host_ip = HOST_IP,
         .pod_cidr = m->o.pod_cidr,
+        .models_dir = m->o.models_dir,
         .cpu_milli = m->facts.cpus * 1000,
         .memory_bytes = m->facts.memory_bytes,
     };
@@ -157,9 +163,9 @@ int machine_new(const struct machine_options *options, struct machine **ret, str
 {
     struct machine *m = NEW0(struct machine);
     m->strings = arena_new();
+    int r = file_mkdirs(options->data_dir, 0700, err);
     copy_options(m, options);
     raise_descriptor_limit();
-    int r = file_mkdirs(m->o.data_dir, 0700, err);
     if (r == 0)
         r = images_new(&(struct images_options){ .engine_path = m->o.engine_path,
                                                  .user_file = m->o.images_file,
@@ -241,6 +247,7 @@ void machine_free(struct machine *m)
     scheduler_free(m->scheduler);
     endpoints_controller_free(m->endpoints);
     status_writer_free(m->writer);
+    trash_free(m->trash);
     struct event_recorder *recorders[] = { m->kubelet_events, m->scheduler_events,
                                            m->statefulset_events, m->proxy_events };
     for (size_t i = 0; i < COUNT_OF(recorders); i++)

@@ -24,7 +24,7 @@ struct machine_options {
     struct kube_client *client; /* borrowed */
     struct clock *clock;
     const char *data_dir;  /* pods/, logs/ and images.json live below */
-    const char *node_name; /* NULL: the host name, made a valid DNS name */
+    const char *node_name; /* NULL: what the host was called at the first start */
     const char *shim_path; /* of the kaito-shim executable */
     const char
         *engine_path; /* directories searched first for executables of images, ":"-separated */

@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "base/thread.h"
 #include "kube/meta.h"
+#include "kube/selector.h"
 #include "json/build.h"
 
 #define LEASE_NAMESPACE "kube-node-lease"
@@ -134,6 +135,19 @@ char *node_default_name(struct arena *a)
     while (len > 0 && (name[len - 1] == '-' || name[len - 1] == '.'))
         name[--len] = '\0';
     return len > 0 ? name : arena_strdup(a, "localhost");
+}
+
+char *node_lasting_name(struct arena *a, const char *data_dir)
+{
+    const char *path = arena_printf(a, "%s/node-name", data_dir);
+    char *kept = read_text(a, path);
+    if (*kept && kube_validate_dns1123_subdomain(kept, NULL) == 0)
+        return kept;
+    char *name = node_default_name(a);
+    CLEANUP(error_cleanup) struct error *err = NULL;
+    if (file_write_atomic(path, name, strlen(name), 0644, &err) < 0)
+        log_warn("cannot keep the node's name", "error", error_message(err), NULL);
+    return name;
 }
 
 /* ---- decide -------------------------------------------------------------------------------------------------------- */

@@ -25,6 +25,9 @@ void node_facts_read(struct arena *a, const char *root, const char *data_dir,
                      struct node_facts *ret);
 /* This host's name as a Node's: lower case, other characters become "-". */
 char *node_default_name(struct arena *a);
+/* The name that it had when the data directory was first used, kept in DATA_DIR/node-name: pods are
+ * bound to a name, and hosts change theirs. */
+char *node_lasting_name(struct arena *a, const char *data_dir);
 
 /* The Node to be, given what is there now (NULL: nothing). Labels and taints that others have put
  * on it stay. Pure. */

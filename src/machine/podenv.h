@@ -17,7 +17,8 @@ struct pod_context {
     const char *ip;
     const char *host_ip;
     const char *node_name;
-    int64_t cpu_milli; /* allocatable of the node: what a container without limits may take */
+    const char *models_dir; /* of the model store, for KAITO_MODELS_DIR; NULL: none */
+    int64_t cpu_milli;      /* allocatable of the node: what a container without limits may take */
     int64_t memory_bytes;
     const struct pod_sources *sources;
     const char *volumes_dir; /* absolute: the pod's volumes, each in a folder of its name */

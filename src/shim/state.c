@@ -27,6 +27,36 @@ static void put_json_string(struct buf *b, const char *s)
     buf_putc(b, '"');
 }
 
+/* Room for a later state in the file's one block, which a full disk cannot take away. */
+#define STATE_SIZE 512
+
+/* No fsync: after a power failure no process of this boot is left to be described. */
+static int replace_file(int dir_fd, const struct buf *b)
+{
+    int fd = openat(dir_fd, "state.tmp", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+    if (fd < 0)
+        return -1;
+    bool written = write(fd, b->data, b->len) == (ssize_t)b->len;
+    int errnum = errno;
+    close(fd);
+    if (written)
+        return renameat(dir_fd, "state.tmp", dir_fd, "state.json");
+    unlinkat(dir_fd, "state.tmp", 0);
+    errno = errnum;
+    return -1;
+}
+
+/* Without room for another file: into the one that is there. */
+static int overwrite_file(int dir_fd, const struct buf *b)
+{
+    int fd = openat(dir_fd, "state.json", O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    bool written = pwrite(fd, b->data, b->len, 0) == (ssize_t)b->len;
+    close(fd);
+    return written ? 0 : -1;
+}
+
 int shim_state_write(const struct shim_state *s, int dir_fd, struct error **err)
 {
     AUTO_BUF b = BUF_INIT(64 * KIB);
@@ -40,14 +70,12 @@ int shim_state_write(const struct shim_state *s, int dir_fd, struct error **err)
         put_json_string(&b, s->error);
     }
     buf_puts(&b, "}\n");
-    int fd = openat(dir_fd, "state.tmp", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
-    if (fd < 0)
-        return error_set_errno(err, errno, "cannot write the state");
-    /* No fsync: after a power failure no process of this boot is left to be described. */
-    bool written = write(fd, b.data, b.len) == (ssize_t)b.len;
+    while (b.len < STATE_SIZE)
+        buf_putc(&b, '\n');
+    if (replace_file(dir_fd, &b) == 0)
+        return 0;
     int errnum = errno;
-    close(fd);
-    if (!written || renameat(dir_fd, "state.tmp", dir_fd, "state.json") < 0)
-        return error_set_errno(err, written ? errno : errnum, "cannot write the state");
-    return 0;
+    if (overwrite_file(dir_fd, &b) == 0)
+        return 0;
+    return error_set_errno(err, errnum, "cannot write the state");
 }

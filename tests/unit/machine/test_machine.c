@@ -339,6 +339,19 @@ static void an_unmapped_image_is_explained(void **state)
                           "ImagePullBackOff"));
 }
 
+static void a_mapping_that_comes_late_is_used_at_once(void **state)
+{
+    struct box *b = *state;
+    create(
+        b, &KUBE_PODS,
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {restartPolicy: Never, containers: "
+        "[{name: c, image: 'r.io/tool:1', command: ['true']}]}\n");
+    WAIT_FOR(5000, json_find(container(b, "p"), "state", "waiting"));
+    write_all(arena_printf(b->a, "%s/images.json", b->dir),
+              "{\"images\": [{\"match\": \"r.io/*\", \"run\": \"host\"}]}");
+    WAIT_FOR(1500, phase_is(b, "p", "Succeeded"));
+}
+
 static void a_missing_program_is_explained(void **state)
 {
     struct box *b = *state;
@@ -733,9 +746,10 @@ static void logs_are_asked_for_in_the_servers_words(void **state)
 #define COLD_BOX(fn) cmocka_unit_test_setup_teardown(fn, cold_box_setup, box_teardown)
 
 UNIT_TESTS(BOX(a_pod_runs_and_completes), BOX(a_failing_pod_restarts_and_backs_off),
-           BOX(an_unmapped_image_is_explained), BOX(a_missing_program_is_explained),
-           BOX(a_configmap_that_comes_late_is_waited_for), BOX(a_missing_key_is_a_config_error),
-           BOX(stopping_is_graceful), BOX(a_forced_deletion_ends_the_process_too),
+           BOX(an_unmapped_image_is_explained), BOX(a_mapping_that_comes_late_is_used_at_once),
+           BOX(a_missing_program_is_explained), BOX(a_configmap_that_comes_late_is_waited_for),
+           BOX(a_missing_key_is_a_config_error), BOX(stopping_is_graceful),
+           BOX(a_forced_deletion_ends_the_process_too),
            BOX(readiness_leads_to_endpoints_and_a_service_that_answers), BOX(liveness_restarts),
            BOX(a_statefulset_becomes_processes), BOX(a_pod_that_does_not_fit_says_why),
            BOX(pods_run_again_after_a_clean_stop),

@@ -77,6 +77,17 @@ static void gpus_are_resources_and_labels(void **state)
     assert_string_equal(meta_label(n, "nvidia.com/gpu.count"), "2");
 }
 
+static void the_first_name_lasts(void **state)
+{
+    AUTO_ARENA a = arena_new();
+    const char *name = node_lasting_name(a, *state);
+    assert_string_equal(name, node_default_name(a));
+    write_all(arena_printf(a, "%s/node-name", (char *)*state), "earlier\n");
+    assert_string_equal(node_lasting_name(a, *state), "earlier");
+    write_all(arena_printf(a, "%s/node-name", (char *)*state), "Not Valid");
+    assert_string_equal(node_lasting_name(a, *state), name);
+}
+
 static void names_are_valid(void **state)
 {
     AUTO_ARENA a = arena_new();
@@ -85,4 +96,5 @@ static void names_are_valid(void **state)
 }
 
 UNIT_TESTS(TEST(a_new_node_has_what_the_machine_has), TEST(what_others_have_put_on_it_stays),
-           TEST_IN_DIR(gpus_are_resources_and_labels), TEST(names_are_valid))
+           TEST_IN_DIR(gpus_are_resources_and_labels), TEST_IN_DIR(the_first_name_lasts),
+           TEST(names_are_valid))

@@ -140,6 +140,24 @@ static void a_state_is_json(void **state)
     assert_int_equal(json_find_int(v, 0, "exitCode"), 128);
 }
 
+/* Where no second file can be made, the state goes into the one that is there. */
+static void a_full_disk_does_not_lose_the_end(void **state)
+{
+    AUTO_ARENA a = arena_new();
+    AUTO_FD dir_fd = open_dir(*state);
+    struct shim_state s = { .shim_pid = 7 };
+    assert_int_equal(shim_state_write(&s, dir_fd, NULL), 0);
+    assert_int_equal(file_mkdirs(arena_printf(a, "%s/state.tmp", (char *)*state), 0755, NULL), 0);
+    s.pid = 8;
+    s.finished_ns = 5;
+    s.exit_code = 3;
+    assert_int_equal(shim_state_write(&s, dir_fd, NULL), 0);
+    struct json *v = NULL;
+    const char *text = read_all(a, arena_printf(a, "%s/state.json", (char *)*state));
+    assert_int_equal(json_parse(a, text, strlen(text), &v, NULL), 0);
+    assert_int_equal(json_find_int(v, 0, "exitCode"), 3);
+}
+
 UNIT_TESTS(TEST(a_spec_is_read), TEST(bad_specs_are_refused), TEST_IN_DIR(lines_have_heads),
            TEST_IN_DIR(long_lines_are_split), TEST_IN_DIR(the_log_is_rotated),
-           TEST_IN_DIR(a_state_is_json))
+           TEST_IN_DIR(a_state_is_json), TEST_IN_DIR(a_full_disk_does_not_lose_the_end))
