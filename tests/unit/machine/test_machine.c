@@ -736,6 +736,8 @@ static void logs_are_asked_for_in_the_servers_words(void **state)
     assert_string_equal(log_of(b, "p", "?container=a&tailLines=0"), "");
     assert_string_equal(log_of(b, "p", "?container=a&limitBytes=5"), "one\nt");
     assert_string_equal(log_of(b, "p", "?container=a&follow=true"), "one\ntwo\nthree\n");
+    assert_string_equal(log_of(b, "p", "?container=a&sinceTime=2100-01-01T00:00:00Z"), "");
+    assert_string_equal(log_of(b, "p", "?container=a&sinceSeconds=3600&tailLines=1"), "three\n");
     assert_true(
         str_has_prefix(strchr(log_of(b, "p", "?container=a&timestamps=true"), ' '), " one\n"));
     assert_non_null(strstr(log_of(b, "p", "?container=a&previous=true"),
