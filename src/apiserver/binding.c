@@ -1,12 +1,13 @@
-/* POST pods/NAME/binding: how a scheduler gives a pod to a node. The one write of spec.nodeName after creation. */
+/* POST pods/NAME/binding: how a scheduler gives a pod to a node. The one write of spec.nodeName
+ * after creation. */
 #include "apiserver/binding.h"
 
 #include "apiserver/object_meta.h"
 #include "apiserver/registry.h"
 #include "apiserver/server.h"
 #include "base/str.h"
-#include "json/build.h"
 #include "kube/meta.h"
+#include "json/build.h"
 
 struct binding {
     struct api_request *rq;
@@ -24,7 +25,8 @@ static int check(struct api_request *rq, const struct json *body, const char **r
     struct field_errors errors = { .arena = rq->a };
     if (!str_empty(kind) && !STREQ(kind, "Node"))
         field_errors_add(&errors, "FieldValueNotSupported", "target.kind",
-                         "Unsupported value: \"%s\": supported values: \"Node\", \"<empty>\"", kind);
+                         "Unsupported value: \"%s\": supported values: \"Node\", \"<empty>\"",
+                         kind);
     if (str_empty(*ret_node))
         field_errors_add(&errors, "FieldValueRequired", "target.name", "Required value");
     if (errors.count == 0)
@@ -36,8 +38,8 @@ static struct json *scheduled_condition(struct arena *a, int64_t now_wall_ns)
 {
     char now[TIME_RFC3339_SIZE];
     time_format_rfc3339(now_wall_ns, now);
-    return OBJ("lastProbeTime", NUL(), "lastTransitionTime", STR(now), "status", STR("True"), "type",
-               STR("PodScheduled"));
+    return OBJ("lastProbeTime", NUL(), "lastTransitionTime", STR(now), "status", STR("True"),
+               "type", STR("PodScheduled"));
 }
 
 static void bind_pod(struct binding *b, struct json *pod)
@@ -69,13 +71,15 @@ static int decide(void *ctx, const struct kube_object *current, struct arena *sa
             rq, "pods/binding", rq->name,
             arena_printf(rq->a, "pod %s is being deleted, cannot be assigned to a host", rq->name));
     if (!str_empty(assigned))
-        return request_fail_conflict_text(
-            rq, "pods/binding", rq->name,
-            arena_printf(rq->a, "pod %s is already assigned to node \"%s\"", rq->name, assigned));
+        return request_fail_conflict_text(rq, "pods/binding", rq->name,
+                                          arena_printf(rq->a,
+                                                       "pod %s is already assigned to node \"%s\"",
+                                                       rq->name, assigned));
     if (json_size(json_find(pod, "spec", "schedulingGates")) > 0)
-        return request_fail_conflict_text(
-            rq, "pods/binding", rq->name,
-            arena_printf(rq->a, "pod %s has non-empty .spec.schedulingGates", rq->name));
+        return request_fail_conflict_text(rq, "pods/binding", rq->name,
+                                          arena_printf(rq->a,
+                                                       "pod %s has non-empty .spec.schedulingGates",
+                                                       rq->name));
     bind_pod(b, pod);
     *ret_next = pod;
     *ret_unchanged = rq->dry_run;
@@ -95,7 +99,8 @@ int binding_create(struct api_request *rq, struct api_reply *reply)
         return r;
     b.body = body;
     CLEANUP(error_cleanup) struct error *err = NULL;
-    r = store_write(rq->server->store, rq->kind->resource, rq->ns, rq->name, decide, &b, NULL, &err);
+    r = store_write(rq->server->store, rq->kind->resource, rq->ns, rq->name, decide, &b, NULL,
+                    &err);
     if (r < 0)
         return rq->failure ? r : request_fail_error(rq, err);
     struct arena *a = rq->a;

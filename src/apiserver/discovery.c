@@ -59,7 +59,8 @@ struct sub {
 
 #define MAX_SUBRESOURCES 3
 
-static size_t subresources(struct arena *a, const struct api_kind *k, struct sub out[MAX_SUBRESOURCES])
+static size_t subresources(struct arena *a, const struct api_kind *k,
+                           struct sub out[MAX_SUBRESOURCES])
 {
     size_t n = 0;
     if (k->builtin && STREQ(k->resource.plural, "namespaces"))
@@ -80,7 +81,8 @@ static int nibble(char c)
     return c <= '9' ? c - '0' : c - 'a' + 10;
 }
 
-/* Tells clients when objects are stored in another version than before; none where they are not stored at all. */
+/* Tells clients when objects are stored in another version than before; none where they are not
+ * stored at all. */
 static struct json *storage_version_hash(struct arena *a, const struct api_kind *k)
 {
     const struct kube_resource *r = &k->resource;
@@ -248,8 +250,7 @@ static int reply_aggregated(struct api_request *rq, struct api_reply *reply, boo
         if ((*of == '\0') != core)
             continue;
         if (!str_eq(name, of)) {
-            group = OBJ("metadata", OBJ("name", *of ? STR(of) : NULL),
-                        "versions", EMPTY_ARR());
+            group = OBJ("metadata", OBJ("name", *of ? STR(of) : NULL), "versions", EMPTY_ARR());
             json_append(items, group);
             name = of;
         }

@@ -163,9 +163,9 @@ static int check_subresource(struct api_request *rq, bool *ret_found)
         if (kind && STREQ(subresources[i].sub, rq->sub))
             return has_word(subresources[i].methods, rq->method) ? 0 : request_fail_method(rq);
     }
-    static const char *const known[] = { "exec",     "attach",  "portforward",         "proxy",
-                                         "eviction", "ephemeralcontainers", "resize",
-                                         "scale",    "token" };
+    static const char *const known[] = { "exec",   "attach",   "portforward",
+                                         "proxy",  "eviction", "ephemeralcontainers",
+                                         "resize", "scale",    "token" };
     for (size_t i = 0; k->builtin && i < COUNT_OF(known); i++) {
         if (STREQ(known[i], rq->sub))
             return request_failf(rq, "MethodNotAllowed", "%s/%s is not supported by this server",

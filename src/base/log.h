@@ -2,7 +2,8 @@
  *
  *     log_info("workspace is ready", "namespace", ns, "name", name, NULL);
  *
- * Keys and values alternate, all strings, closed by NULL; a NULL value prints as "". Thread-safe, one write per line. */
+ * Keys and values alternate, all strings, closed by NULL; a NULL value prints as "". Thread-safe,
+ * one write per line. */
 #pragma once
 
 #include "base/macros.h"

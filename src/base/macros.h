@@ -15,7 +15,8 @@
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 #define STREQ(a, b) (strcmp((a), (b)) == 0)
 
-/* Hands a pointer over: evaluates to its value and leaves NULL behind, so that a cleanup finds nothing. */
+/* Hands a pointer over: evaluates to its value and leaves NULL behind, so that a cleanup finds
+ * nothing. */
 #define TAKE_PTR(p)                                                                                \
     ({                                                                                             \
         __typeof__(p) take_ptr_ = (p);                                                             \
@@ -23,7 +24,8 @@
         take_ptr_;                                                                                 \
     })
 
-/* Defines `name_cleanup`, to be used as CLEANUP(name_cleanup), from a function that frees a pointer. */
+/* Defines `name_cleanup`, to be used as CLEANUP(name_cleanup), from a function that frees a
+ * pointer. */
 #define DEFINE_CLEANUP(type, free_fn, name)                                                        \
     static inline void name(type *p)                                                               \
     {                                                                                              \

@@ -64,8 +64,8 @@ static void ATTR_NORETURN child_fail(struct nest *n, const char *step)
 
 static void child_reset_signals(void)
 {
-    /* The system call, since libc's sigaction() refuses its own signals (32, 33), which a parent that used
-     * posix_spawn() may have left ignored. All zero: the default action. */
+    /* The system call, since libc's sigaction() refuses its own signals (32, 33), which a parent
+     * that used posix_spawn() may have left ignored. All zero: the default action. */
     static const unsigned long by_default[4];
     for (int sig = 1; sig < NSIG; sig++)
         syscall(SYS_rt_sigaction, sig, by_default, NULL, NSIG / 8);

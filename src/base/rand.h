@@ -3,9 +3,9 @@
 
 #include "base/macros.h"
 
-void rand_bytes(void *out, size_t len);   /* from the kernel; aborts if that fails */
+void rand_bytes(void *out, size_t len); /* from the kernel; aborts if that fails */
 uint64_t rand_u64(void);
-double rand_unit(void);                   /* [0, 1) */
+double rand_unit(void); /* [0, 1) */
 /* len characters of "bcdfghjklmnpqrstvwxz2456789", NUL-terminated. */
 void rand_suffix(char *out, size_t len);
 /* A version 4 UUID in text form. */

@@ -9,12 +9,12 @@ bool str_has_prefix(const char *s, const char *prefix);
 bool str_has_suffix(const char *s, const char *suffix);
 /* The rest of s after prefix, or NULL. */
 const char *str_skip_prefix(const char *s, const char *prefix);
-bool str_eq(const char *a, const char *b);         /* NULL equals NULL only */
-const char *str_or_empty(const char *s); /* "" for NULL */
-bool str_empty(const char *s);                     /* NULL or "" */
-bool str_case_eq(const char *a, const char *b);    /* ASCII */
-char *str_lower(struct arena *a, const char *s);   /* ASCII */
-char *str_trim(struct arena *a, const char *s);    /* white space at both ends */
+bool str_eq(const char *a, const char *b);       /* NULL equals NULL only */
+const char *str_or_empty(const char *s);         /* "" for NULL */
+bool str_empty(const char *s);                   /* NULL or "" */
+bool str_case_eq(const char *a, const char *b);  /* ASCII */
+char *str_lower(struct arena *a, const char *s); /* ASCII */
+char *str_trim(struct arena *a, const char *s);  /* white space at both ends */
 char *str_replace(struct arena *a, const char *s, const char *from, const char *to);
 
 /* Whole-string numbers: 0, or -ERROR_INVALID without an error text. No white space, no overflow. */
@@ -29,11 +29,13 @@ char *str_join(struct arena *a, char *const *parts, size_t n, const char *sep);
 /* Go durations: "1h2m3.5s", "300ms", "0". */
 int str_to_duration_ns(const char *s, int64_t *ret);
 
-/* Length of the longest valid UTF-8 prefix of the first len bytes; == len when all of it is valid. */
+/* Length of the longest valid UTF-8 prefix of the first len bytes; == len when all of it is valid.
+ */
 size_t str_utf8_valid_len(const char *s, size_t len);
 
 /* Edit distance with an upper bound (returns bound + 1 when larger); ASCII case-insensitive. */
 size_t str_distance(const char *a, const char *b, size_t bound);
-/* The up to `max` candidates nearest to `s`, best first: those at a distance of at most half its length, then those that
- * contain it. Returns the count. */
-size_t str_nearest(const char *s, const char *const *candidates, size_t n, const char **ret, size_t max);
+/* The up to `max` candidates nearest to `s`, best first: those at a distance of at most half its
+ * length, then those that contain it. Returns the count. */
+size_t str_nearest(const char *s, const char *const *candidates, size_t n, const char **ret,
+                   size_t max);

@@ -1,12 +1,15 @@
-/* One way to start a thread, and scoped locks. Threads block all signals; main handles signals itself. */
+/* One way to start a thread, and scoped locks. Threads block all signals; main handles signals
+ * itself. */
 #pragma once
 
 #include <pthread.h>
 
 #include "base/error.h"
 
-/* Starts fn(arg) on a joinable thread whose name shows in ps -L (15 bytes at most). Small stacks (512 KiB). */
-int thread_start(pthread_t *ret, const char *name, void *(*fn)(void *arg), void *arg, struct error **err);
+/* Starts fn(arg) on a joinable thread whose name shows in ps -L (15 bytes at most). Small stacks
+ * (512 KiB). */
+int thread_start(pthread_t *ret, const char *name, void *(*fn)(void *arg), void *arg,
+                 struct error **err);
 void thread_join(pthread_t thread);
 
 static inline void thread_unlock_cleanup(pthread_mutex_t **m)
@@ -22,5 +25,6 @@ static inline void thread_unlock_cleanup(pthread_mutex_t **m)
 
 /* A condition variable on the monotonic clock. */
 void cond_init_monotonic(pthread_cond_t *c);
-/* Waits until the condition is signalled or mono_ns (CLOCK_MONOTONIC) has passed. Returns false on time-out. */
+/* Waits until the condition is signalled or mono_ns (CLOCK_MONOTONIC) has passed. Returns false on
+ * time-out. */
 bool cond_wait_until(pthread_cond_t *c, pthread_mutex_t *m, int64_t mono_ns);

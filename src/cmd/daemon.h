@@ -20,8 +20,8 @@ struct log_flags {
 
 int log_flags_apply(const struct log_flags *f, struct error **err);
 
-/* Blocks SIGINT, SIGTERM, SIGHUP and SIGQUIT in this and all later threads, and raises the limit of
- * open files. Call before any thread starts. */
+/* Before any thread starts: blocks SIGINT, SIGTERM, SIGHUP and SIGQUIT in this and all later
+ * threads, raises the limit of open files, and has libc give memory back. */
 void daemon_prepare(void);
 
 /* Waits for one of these signals, at most timeout_ms (-1: for ever). Returns its number, 0 on

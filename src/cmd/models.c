@@ -196,11 +196,9 @@ static int gather(struct arena *a, const char *dir, struct json **ret, struct er
                                 STR(p->quantization), "contextLength", INT(p->context_length),
                                 "source", STR(preset_url(a, p))));
     }
-    JSON_FOREACH(it, stored)
-    {
+    JSON_FOREACH(it, stored) {
         struct json *row = NULL;
-        JSON_FOREACH(known, models)
-        {
+        JSON_FOREACH(known, models) {
             if (str_eq(json_find_str(known.value, "name"), json_find_str(it.value, "name")))
                 row = known.value;
         }
@@ -209,7 +207,7 @@ static int gather(struct arena *a, const char *dir, struct json **ret, struct er
             json_append(models, row);
         }
         JSON_FOREACH(field, it.value)
-        json_set(a, row, field.key, json_clone(a, field.value));
+            json_set(a, row, field.key, json_clone(a, field.value));
         json_set_bool(a, row, "stored", true);
     }
     *ret = models;
@@ -220,8 +218,7 @@ static void print_table(const struct json *models)
 {
     printf("%-24s %-10s %10s  %-8s %9s  %s\n", "NAME", "STORED", "SIZE", "QUANT", "CONTEXT",
            "NOTE");
-    JSON_FOREACH(it, models)
-    {
+    JSON_FOREACH(it, models) {
         const struct json *m = it.value;
         const char *error = json_find_str(m, "error");
         const char *quantization = json_find_str(m, "quantization");

@@ -1,4 +1,5 @@
-/* Builders that keep an object as readable as the YAML it makes. They allocate in the arena called `a` in scope.
+/* Builders that keep an object as readable as the YAML it makes. They allocate in the arena called
+ * `a` in scope.
  *
  *     struct json *service = OBJ(
  *         "apiVersion", STR("v1"),
@@ -6,7 +7,8 @@
  *         "metadata", OBJ("name", STR(name), "namespace", STR(ns)),
  *         "spec", OBJ("type", STR("ClusterIP"), "ports", ARR(OBJ("port", INT(80)))));
  *
- * A member or element that is NULL is left out, so optional parts read `"nodeSelector", selector`. */
+ * A member or element that is NULL is left out, so optional parts read `"nodeSelector", selector`.
+ */
 #pragma once
 
 #include "json/json.h"

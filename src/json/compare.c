@@ -23,8 +23,7 @@ static bool equal_arrays(const struct json *x, const struct json *y)
     if (json_size(x) != json_size(y))
         return false;
     struct json_iter other = json_iter(y);
-    JSON_FOREACH(it, x)
-    {
+    JSON_FOREACH(it, x) {
         json_next(&other);
         if (!json_equal(it.value, other.value))
             return false;
@@ -38,8 +37,7 @@ static bool members_match(const struct json *whole, const struct json *part,
 {
     AUTO_MEMBER_INDEX ix;
     member_index_init(&ix, whole);
-    JSON_FOREACH(it, part)
-    {
+    JSON_FOREACH(it, part) {
         yyjson_mut_val *key = member_index_find(&ix, it.key, it.key_len);
         if (!key || !same(json_of(key->next), it.value))
             return false;
@@ -91,8 +89,8 @@ static struct json *patch_value(struct arena *a, const struct json *patch)
         return json_clone(a, patch);
     struct json *obj = json_new_object(a);
     JSON_FOREACH(it, patch)
-    if (!json_is_null(it.value))
-        add_member(a, obj, it.key, it.key_len, patch_value(a, it.value));
+        if (!json_is_null(it.value))
+            add_member(a, obj, it.key, it.key_len, patch_value(a, it.value));
     return obj;
 }
 
@@ -101,8 +99,7 @@ static void merge_existing(struct arena *a, struct json *target, const struct js
 {
     AUTO_MEMBER_INDEX ix;
     member_index_init(&ix, patch);
-    JSON_FOREACH(it, target)
-    {
+    JSON_FOREACH(it, target) {
         yyjson_mut_val *patch_key = member_index_find(&ix, it.key, it.key_len);
         if (!patch_key)
             continue;
@@ -129,13 +126,12 @@ struct json *json_merge_patch(struct arena *a, struct json *target, const struct
         AUTO_MEMBER_INDEX ix;
         member_index_init(&ix, target);
         JSON_FOREACH(it, patch)
-        if (!json_is_null(it.value) &&
-            (old_size == 0 || !member_index_find(&ix, it.key, it.key_len)))
-            add_member(a, fresh, it.key, it.key_len, patch_value(a, it.value));
+            if (!json_is_null(it.value) &&
+                (old_size == 0 || !member_index_find(&ix, it.key, it.key_len)))
+                add_member(a, fresh, it.key, it.key_len, patch_value(a, it.value));
     }
     merge_existing(a, target, patch);
-    JSON_FOREACH(it, fresh)
-    {
+    JSON_FOREACH(it, fresh) {
         struct json *value = it.value;
         const char *key = it.key;
         size_t len = it.key_len;
@@ -157,8 +153,7 @@ struct json *json_merge_diff(struct arena *a, const struct json *from, const str
     struct json *patch = NULL;
     AUTO_MEMBER_INDEX old;
     member_index_init(&old, from);
-    JSON_FOREACH(it, to)
-    {
+    JSON_FOREACH(it, to) {
         yyjson_mut_val *key = member_index_find(&old, it.key, it.key_len);
         struct json *change = json_merge_diff(a, key ? json_of(key->next) : NULL, it.value);
         if (!change)
@@ -168,8 +163,7 @@ struct json *json_merge_diff(struct arena *a, const struct json *from, const str
     }
     AUTO_MEMBER_INDEX new;
     member_index_init(&new, to);
-    JSON_FOREACH(it, from)
-    {
+    JSON_FOREACH(it, from) {
         if (member_index_find(&new, it.key, it.key_len))
             continue;
         patch = patch ? patch : json_new_object(a);
@@ -245,16 +239,14 @@ static void describe_objects(struct describer *d, const struct json *from, const
     size_t len = d->path.len;
     AUTO_MEMBER_INDEX new;
     member_index_init(&new, to);
-    JSON_FOREACH(it, from)
-    {
+    JSON_FOREACH(it, from) {
         yyjson_mut_val *key = member_index_find(&new, it.key, it.key_len);
         path_push_key(&d->path, it.key, it.key_len);
         describe_at(d, len, it.value, key ? json_of(key->next) : NULL);
     }
     AUTO_MEMBER_INDEX old;
     member_index_init(&old, from);
-    JSON_FOREACH(it, to)
-    {
+    JSON_FOREACH(it, to) {
         if (member_index_find(&old, it.key, it.key_len))
             continue;
         path_push_key(&d->path, it.key, it.key_len);

@@ -510,8 +510,7 @@ struct json *json_clone(struct arena *a, const struct json *v)
     } else if (val_is_container(val(v))) {
         val_set_tag(copy, val_type(val(v)), 0);
         copy->uni.ptr = NULL;
-        JSON_FOREACH(it, v)
-        {
+        JSON_FOREACH(it, v) {
             yyjson_mut_val *child = val(json_clone(a, it.value));
             if (it.key)
                 val_link_member(copy,
@@ -572,8 +571,7 @@ bool json_del(struct json *obj, const char *key)
     if (!json_is_object(obj) || !key)
         return false;
     size_t len = strlen(key);
-    JSON_FOREACH(it, obj)
-    {
+    JSON_FOREACH(it, obj) {
         if (it.key_len == len && memcmp(it.key, key, len) == 0) {
             json_iter_remove(&it);
             return true;
@@ -641,7 +639,7 @@ void json_clear(struct json *container)
 {
     /* Each value is freed of its ring, since it may go somewhere else. */
     JSON_FOREACH(it, container)
-    json_iter_remove(&it);
+        json_iter_remove(&it);
 }
 
 struct json *json_ensure_object(struct arena *a, struct json *obj, const char *key)
@@ -696,7 +694,7 @@ void json_sort(struct json *arr, compare_fn *compare)
     size_t n = val_len(val(arr)), count = 0;
     AUTO_FREE yyjson_mut_val **items = mem_array(NULL, n * 2, sizeof *items);
     JSON_FOREACH(it, arr)
-    items[count++] = val(it.value);
+        items[count++] = val(it.value);
     yyjson_mut_val **sorted = merge_sort(items, items + n, n, compare);
     for (size_t i = 0; i < n; i++)
         sorted[i]->next = sorted[(i + 1) % n];

@@ -49,8 +49,8 @@ static void report_duplicate(struct parser *p, const yyjson_mut_val *key)
         buf_append(&path, k->uni.str, val_len(k));
     }
     JSON_FOREACH(it, p->duplicates)
-    if (strcmp(json_string(it.value), buf_str(&path)) == 0)
-        return;
+        if (strcmp(json_string(it.value), buf_str(&path)) == 0)
+            return;
     json_append(p->duplicates, json_new_string_n(p->arena, buf_str(&path), path.len));
 }
 

@@ -75,7 +75,7 @@ static size_t depth_of(const struct json *v)
 {
     size_t deepest = 0;
     JSON_FOREACH(it, v)
-    deepest = MAX(deepest, depth_of(it.value));
+        deepest = MAX(deepest, depth_of(it.value));
     return v && val_is_container(val(v)) ? deepest + 1 : 0;
 }
 
@@ -242,8 +242,7 @@ int json_patch(struct arena *a, struct json *target, const struct json *ops, str
     struct patcher p = { .arena = a, .root = json_clone(a, target), .err = err };
     if (!p.root)
         p.root = json_new_null(a);
-    JSON_FOREACH(it, ops)
-    {
+    JSON_FOREACH(it, ops) {
         int r = apply(&p, it.value);
         if (r < 0)
             return error_prefix(err, r, "operation %zu", it.index);

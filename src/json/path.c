@@ -357,8 +357,7 @@ static bool walk(const struct json_path *p, size_t step, const struct json *v, v
     }
     case STEP_ALL:
     case STEP_FILTER:
-        JSON_FOREACH(it, v)
-        {
+        JSON_FOREACH(it, v) {
             if (s->kind == STEP_FILTER && !filter_fits(s, it.value))
                 continue;
             if (!walk(p, step + 1, it.value, visit, ctx))

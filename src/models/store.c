@@ -138,9 +138,10 @@ static int stat_model(struct arena *a, const char *dir, const char *name, const 
     if (stat(*ret_path, st) == 0)
         return 0;
     if (errno == ENOENT)
-        return error_set(err, ERROR_NOT_FOUND,
-                         "model \"%s\" is not in the model store; run `kaito models pull %s --models-dir %s`",
-                         name, name, dir);
+        return error_set(
+            err, ERROR_NOT_FOUND,
+            "model \"%s\" is not in the model store; run `kaito models pull %s --models-dir %s`",
+            name, name, dir);
     return error_set_errno(err, errno, "model file %s", *ret_path);
 }
 
@@ -169,7 +170,9 @@ int model_store_record(struct arena *a, const char *dir, const char *name, const
                        const char *source, struct error **err)
 {
     struct stat st;
-    struct model_entry e = { .name = name, .sha256 = str_or_empty(sha256), .source = str_or_empty(source) };
+    struct model_entry e = { .name = name,
+                             .sha256 = str_or_empty(sha256),
+                             .source = str_or_empty(source) };
     int r = stat_model(a, dir, name, &e.path, &st, err);
     if (r == 0)
         r = gguf_open(a, e.path, &e.info, err);

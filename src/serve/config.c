@@ -19,8 +19,7 @@ int serve_config_section(struct arena *a, const char *text, size_t len, const ch
     if (!json_is_object(section))
         return error_set(err, ERROR_INVALID, "\"%s\" is of type %s; it must be a map of options",
                          name, json_type_name(json_type(section)));
-    JSON_FOREACH(it, section)
-    {
+    JSON_FOREACH(it, section) {
         if (json_is_object(it.value) || json_is_array(it.value))
             return error_set(err, ERROR_INVALID,
                              "\"%s.%s\" is of type %s; options are single values", name, it.key,

@@ -79,7 +79,7 @@ static void frame_add(struct reader *r, struct frame *f, const char *key, size_t
     } else if (json_size(f->container) > SCAN_UP_TO) {
         f->keys = map_new(NULL);
         JSON_FOREACH(it, f->container)
-        map_set(f->keys, it.key, it.value);
+            map_set(f->keys, it.key, it.value);
     }
 }
 
@@ -158,8 +158,7 @@ static int add_merge(struct reader *r, struct frame *f, struct json *v, const ya
         return 0;
     }
     bool good = json_is_array(v);
-    JSON_FOREACH(it, v)
-    {
+    JSON_FOREACH(it, v) {
         struct json *source = it.value;
         good = good && json_is_object(source);
         json_iter_remove(&it);
@@ -171,10 +170,8 @@ static int add_merge(struct reader *r, struct frame *f, struct json *v, const ya
 /* A key of the mapping itself wins, then that of the first source. */
 static void apply_merges(struct reader *r, struct frame *f)
 {
-    JSON_FOREACH(source, f->merges)
-    {
-        JSON_FOREACH(it, source.value)
-        {
+    JSON_FOREACH(source, f->merges) {
+        JSON_FOREACH(it, source.value) {
             if (frame_has_key(f, it.key, it.key_len))
                 continue;
             struct json *value = it.value;
@@ -507,8 +504,7 @@ static size_t measure(const struct json *v, size_t max_depth, size_t limit)
     if (max_depth == 0 && (json_is_object(v) || json_is_array(v)))
         return limit + 1;
     size_t n = 1;
-    JSON_FOREACH(it, v)
-    {
+    JSON_FOREACH(it, v) {
         if (n > limit)
             break;
         n += measure(it.value, max_depth - 1, limit) + (it.key ? 1 : 0);

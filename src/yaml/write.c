@@ -258,7 +258,7 @@ static void put_object(struct buf *out, const struct json *obj, size_t columns)
     size_t n = json_size(obj), i = 0;
     AUTO_FREE struct member *members = mem_array(NULL, n, sizeof *members);
     JSON_FOREACH(it, obj)
-    members[i++] = (struct member){ it.key, it.key_len, it.value };
+        members[i++] = (struct member){ it.key, it.key_len, it.value };
     qsort(members, n, sizeof *members, compare_members);
     for (i = 0; i < n; i++) {
         const struct member *m = &members[i];
@@ -281,8 +281,7 @@ static void put_object(struct buf *out, const struct json *obj, size_t columns)
 
 static void put_array(struct buf *out, const struct json *arr, size_t columns)
 {
-    JSON_FOREACH(it, arr)
-    {
+    JSON_FOREACH(it, arr) {
         if (it.index > 0) {
             buf_putc(out, '\n');
             put_indent(out, columns);

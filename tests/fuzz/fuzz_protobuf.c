@@ -1,10 +1,14 @@
-/* A body is refused, or becomes JSON that can be written and read again, and that the decoder of the kind takes or refuses.
- * Without an envelope the bytes are a message of the kind that the first byte chooses. */
+/* A body is refused, or becomes JSON that can be written and read again, and that the decoder of
+ * the kind takes or refuses. Without an envelope the bytes are a message of the kind that the first
+ * byte chooses. */
 #include "apiserver/protobuf.h"
 #include "fuzz.h"
 
 static const char *const kinds[][2] = {
-    { "v1", "Pod" }, { "v1", "Secret" }, { "apps/v1", "StatefulSet" }, { "apiextensions.k8s.io/v1", "CustomResourceDefinition" },
+    { "v1", "Pod" },
+    { "v1", "Secret" },
+    { "apps/v1", "StatefulSet" },
+    { "apiextensions.k8s.io/v1", "CustomResourceDefinition" },
     { "v1", "ConfigMap" },
 };
 

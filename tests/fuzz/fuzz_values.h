@@ -14,8 +14,7 @@ static inline bool same_value(const struct json *x, const struct json *y)
     if (!json_is_object(x) && !json_is_array(x))
         return json_equal(x, y);
     struct json_iter other = json_iter(y);
-    JSON_FOREACH(it, x)
-    {
+    JSON_FOREACH(it, x) {
         json_next(&other);
         if (!same_value(it.value, it.key ? json_get_n(y, it.key, it.key_len) : other.value))
             return false;

@@ -13,8 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         must(error_message(err)[0] != '\0');
         return 0;
     }
-    JSON_FOREACH(it, documents)
-    {
+    JSON_FOREACH(it, documents) {
         AUTO_BUF b = BUF_INIT(SIZE_MAX);
         yaml_write(it.value, &b);
         struct json *back;

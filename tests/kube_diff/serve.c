@@ -6,7 +6,8 @@
 #include "base/log.h"
 #include "base/str.h"
 
-/* The network that the real API server of the comparison allocates from, so that errors name the same one. */
+/* The network that the real API server of the comparison allocates from, so that errors name the
+ * same one. */
 #define SERVICE_CIDR "10.97.0.0/16"
 
 static int serve(const char *data_dir, uint16_t port, const sigset_t *until, struct error **err)
@@ -20,7 +21,10 @@ static int serve(const char *data_dir, uint16_t port, const sigset_t *until, str
     if (r < 0)
         return r;
     struct apiserver_front *front = NULL;
-    r = apiserver_front_start(server, &(struct apiserver_front_options){ .address = "127.0.0.1", .port = port }, &front, err);
+    r = apiserver_front_start(server,
+                              &(struct apiserver_front_options){ .address = "127.0.0.1",
+                                                                 .port = port },
+                              &front, err);
     if (r == 0) {
         int signal_number = 0;
         sigwait(until, &signal_number);

@@ -14,7 +14,7 @@ static void absent_values_can_be_asked_anything(void **state)
     assert_null(json_last(NULL));
     assert_null(json_clone(a, NULL));
     JSON_FOREACH(it, NULL)
-    fail();
+        fail();
     json_append(NULL, INT(1));
     json_set(a, NULL, "x", INT(1));
     assert_false(json_del(NULL, "x"));
@@ -139,8 +139,7 @@ static void iteration_gives_all_in_order(void **state)
     AUTO_ARENA a = arena_new();
     struct json *v = J("{\"x\":1,\"y\":2,\"z\":3}");
     size_t n = 0;
-    JSON_FOREACH(it, v)
-    {
+    JSON_FOREACH(it, v) {
         assert_int_equal(it.index, n);
         assert_int_equal(it.key_len, 1);
         assert_int_equal(it.key[0], 'x' + (int)n);
@@ -148,14 +147,13 @@ static void iteration_gives_all_in_order(void **state)
         n++;
     }
     assert_int_equal(n, 3);
-    JSON_FOREACH(it, J("[5]"))
-    {
+    JSON_FOREACH(it, J("[5]")) {
         assert_null(it.key);
         n++;
     }
     assert_int_equal(n, 4);
     JSON_FOREACH(it, J("5"))
-    fail();
+        fail();
 }
 
 /* Every subset of members, removed during iteration, leaves the others in order and the container
@@ -167,11 +165,11 @@ static void any_value_may_be_removed_while_iterating(void **state)
         struct json *o = J("{\"0\":0,\"1\":1,\"2\":2,\"3\":3,\"4\":4,\"5\":5}"),
                     *l = J("[0,1,2,3,4,5]");
         JSON_FOREACH(it, o)
-        if (mask >> json_int(it.value, 0) & 1)
-            json_iter_remove(&it);
+            if (mask >> json_int(it.value, 0) & 1)
+                json_iter_remove(&it);
         JSON_FOREACH(it, l)
-        if (mask >> json_int(it.value, 0) & 1)
-            json_iter_remove(&it);
+            if (mask >> json_int(it.value, 0) & 1)
+                json_iter_remove(&it);
         json_set(a, o, "6", INT(6));
         json_append(l, INT(6));
         struct json_iter in_o = json_iter(o), in_l = json_iter(l);
@@ -191,11 +189,11 @@ static void the_current_value_may_be_replaced_while_iterating(void **state)
     AUTO_ARENA a = arena_new();
     struct json *o = J("{\"a\":1,\"b\":2}"), *l = J("[1,2,3]"), *one = J("[1]");
     JSON_FOREACH(it, o)
-    json_set(a, o, it.key, STRF("%d", (int)json_int(it.value, 0)));
+        json_set(a, o, it.key, STRF("%d", (int)json_int(it.value, 0)));
     JSON_FOREACH(it, l)
-    json_replace_at(l, it.index, STRF("%d", (int)json_int(it.value, 0)));
+        json_replace_at(l, it.index, STRF("%d", (int)json_int(it.value, 0)));
     JSON_FOREACH(it, one)
-    json_replace_at(one, it.index, STR("x"));
+        json_replace_at(one, it.index, STR("x"));
     assert_json(o, "{\"a\":\"1\",\"b\":\"2\"}");
     assert_json(l, "[\"1\",\"2\",\"3\"]");
     assert_json(one, "[\"x\"]");
@@ -256,8 +254,7 @@ static void sorting_is_stable(void **state)
         assert_int_equal(json_size(v), n);
         const struct json *before = NULL;
         size_t seen = 0;
-        JSON_FOREACH(it, v)
-        {
+        JSON_FOREACH(it, v) {
             int order = before ? by_n(before, it.value) : -1;
             assert_true(order < 0 || (order == 0 && json_find_int(before, 0, "i") <
                                                         json_find_int(it.value, 0, "i")));

@@ -124,8 +124,7 @@ static void large_objects_lose_duplicates_too(void **state)
     assert_int_equal(json_parse_strict(a, b.data, b.len, &v, &duplicates, NULL), 0);
     assert_int_equal(json_size(v), n / 2);
     int i = 0;
-    JSON_FOREACH(it, v)
-    {
+    JSON_FOREACH(it, v) {
         assert_int_equal(json_int(it.value, 0), i * 2 + 1);
         i++;
     }
