@@ -16,7 +16,7 @@ struct address_pool {
     uint8_t *used; /* bits */
 };
 
-int address_pool_new(const char *cidr, struct address_pool **ret, struct error **err)
+int address_pool_new(const char *cidr, uint32_t seed, struct address_pool **ret, struct error **err)
 {
     AUTO_ARENA a = arena_new();
     size_t n = 0;
@@ -33,7 +33,7 @@ int address_pool_new(const char *cidr, struct address_pool **ret, struct error *
         return error_set(err, ERROR_INVALID, "the block %s is not in 127.0.0.0/8", cidr);
     struct address_pool *p = NEW0(struct address_pool);
     *p = (struct address_pool){
-        .base = base, .size = size, .next = 1, .used = mem_zalloc(size / 8 + 1)
+        .base = base, .size = size, .next = 1 + seed % (size - 2), .used = mem_zalloc(size / 8 + 1)
     };
     *ret = p;
     return 0;

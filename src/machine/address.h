@@ -8,8 +8,10 @@
 struct address_pool;
 
 /* cidr: IPv4, between /8 and /30, inside 127.0.0.0/8. Network and broadcast address are not used.
- */
-int address_pool_new(const char *cidr, struct address_pool **ret, struct error **err);
+ * seed: where in the block the first address is taken from. Boxes with different seeds on one
+ * machine rarely hand out the same one. */
+int address_pool_new(const char *cidr, uint32_t seed, struct address_pool **ret,
+                     struct error **err);
 void address_pool_free(struct address_pool *p);
 
 #define ADDRESS_SIZE 16

@@ -1,17 +1,20 @@
 /* Which local program stands for a container image: by data (data/images.json), over which a user's
  * file is laid.
  *
- *     {"images": [{"match": "kaito-llama-cpp", "executables": ["kaito-serve"], "command":
- * ["kaito-serve"], "env": {"A": "b"}, "path": ["/opt/engine/bin"], "get": "how to get what is
- * missing"},
- *                 {"match": "docker.io/library/busybox:*", "run": "host"}]}
+ *     {"images": [
+ *       {"match": "kaito-llama-cpp", "executables": ["kaito-serve"], "command": ["kaito-serve"],
+ *        "env": {"A": "b"}, "path": ["/opt/engine/bin"], "get": "how to get what is missing"},
+ *       {"match": "docker.io/library/busybox:*", "run": "host"}]}
  *
- * match: the last element of the repository's name, or, when it has a "/", "*" or "?", a glob on
- * the whole reference. executables: programs that must be found in path, the engine path or PATH;
- * without them the image cannot be "pulled". command: what runs when the container names no
- * command. path: directories in front of the container's PATH. run "host": the container's command
- * runs as it is with the host's PATH. The first entry that matches counts, the user's before ours.
- * Thread-safe. */
+ *     match        the last element of the repository's name, or, when it has a "/", "*" or "?", a
+ *                  glob on the whole reference
+ *     executables  programs that must be found in path, the engine path or PATH; without them the
+ *                  image cannot be "pulled"
+ *     command      what runs when the container names no command
+ *     path         directories in front of the container's PATH
+ *     run          "host": the container's command as it is, with the host's PATH
+ *
+ * The first entry that matches counts, the user's before ours. Thread-safe. */
 #pragma once
 
 #include "json/json.h"

@@ -238,7 +238,7 @@ static void take_inbox(struct kubelet *k)
 /* Who waits for a program tries again soon, but no more than once a second. */
 static void on_images(struct loop_source *source, uint32_t events)
 {
-    struct kubelet *k = (struct kubelet *)((char *)source - offsetof(struct kubelet, images));
+    struct kubelet *k = LOOP_OWNER(source, struct kubelet, images);
     char data[4096];
     while (read(source->fd, data, sizeof(data)) > 0)
         ;
@@ -423,6 +423,15 @@ static int get_source(void *ctx, const char *resource, const char *ns, const cha
     return r;
 }
 
+/* The same for the same directory, at every start. */
+static uint32_t seed_of(const char *data_dir)
+{
+    uint32_t h = 2166136261u;
+    for (const char *c = data_dir; *c; c++)
+        h = (h ^ (unsigned char)*c) * 16777619u;
+    return h ^ h >> 16;
+}
+
 int kubelet_new(const struct kubelet_options *options, struct kubelet **ret, struct error **err)
 {
     struct kubelet *k = NEW0(struct kubelet);
@@ -442,7 +451,7 @@ int kubelet_new(const struct kubelet_options *options, struct kubelet **ret, str
     pthread_mutex_init(&k->lock, NULL);
     int r = loop_new(&k->loop, err);
     if (r == 0)
-        r = address_pool_new(options->pod_cidr, &k->addresses, err);
+        r = address_pool_new(options->pod_cidr, seed_of(options->data_dir), &k->addresses, err);
     if (r == 0)
         r = file_mkdirs(k->pods_dir, 0750, err);
     if (r < 0) {

@@ -5,10 +5,10 @@
  * asks pod_decide() (pod.h) what to do for the pods concerned, and does it. Statuses and deletions
  * are written by status_writer.h, so that this thread never waits for a disk.
  *
- *     DATA_DIR/pods/UID/pod.json                      name, namespace, address: what must be known
- * before the API is asked DATA_DIR/pods/UID/volumes/NAME/
- *     DATA_DIR/pods/UID/containers/NAME/ATTEMPT/      shim/shim.h
- */
+ *     DATA_DIR/pods/UID/
+ *         pod.json                     name, namespace, address: known before the API is asked
+ *         volumes/NAME/
+ *         containers/NAME/ATTEMPT/     shim/shim.h */
 #pragma once
 
 #include "base/clock.h"

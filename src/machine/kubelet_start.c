@@ -25,11 +25,6 @@
 #define MESSAGE_MAX_BYTES 2048
 #define MESSAGE_MAX_LINES 80
 
-static void process_of(struct loop_source *s, size_t offset, struct pod_process **ret)
-{
-    *ret = (struct pod_process *)((char *)s - offset);
-}
-
 /* ---- events about the pod ------------------------------------------------------------------------------------------ */
 
 #define EVENT(p, pod, type, reason, ...)                                                           \
@@ -84,15 +79,13 @@ void pod_collect_process(struct pod *p, size_t index)
 
 static void on_ended(struct loop_source *source, uint32_t events)
 {
-    struct pod_process *pp;
-    process_of(source, offsetof(struct pod_process, ended), &pp);
+    struct pod_process *pp = LOOP_OWNER(source, struct pod_process, ended);
     pod_collect_process(pp->pod, pp->index);
 }
 
 static void on_started(struct loop_source *source, uint32_t events)
 {
-    struct pod_process *pp;
-    process_of(source, offsetof(struct pod_process, started), &pp);
+    struct pod_process *pp = LOOP_OWNER(source, struct pod_process, started);
     AUTO_ARENA a = arena_new();
     struct pod *p = pp->pod;
     struct container *c = &p->containers[pp->index];

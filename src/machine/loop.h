@@ -12,6 +12,9 @@ struct loop_source {
     int fd;                                                   /* -1: not in a loop */
 };
 
+/* The struct that has this source as a member. */
+#define LOOP_OWNER(source, type, member) ((type *)((char *)(source)-offsetof(type, member)))
+
 int loop_new(struct loop **ret, struct error **err);
 void loop_free(struct loop *l);
 int loop_add(struct loop *l, struct loop_source *s, int fd, uint32_t events, struct error **err);

@@ -1,16 +1,28 @@
 /* One machine as one node: what kube-controller-manager, scheduler, kubelet and kube-proxy do for
  * KAITO's objects, with local processes in the place of containers.
  *
- *   statefulset.c   StatefulSet → Pods, ControllerRevisions, status            (controller:
- * observe, decide, apply) endpoints.c     Service + Pods → Endpoints (controller) scheduler.c
- * unscheduled Pods → this node, or the reason why not        (controller) kubelet.c       Pods of
- * this node → containers; status back                (one thread; pods as state machines, pure
- * step) container.c     a container as a process under kaito-shim; adoption after a crash probe.c
- * startup, liveness, readiness (http, tcp, exec) volumes.c env.c ConfigMap, Secret, emptyDir,
- * hostPath, downward API; environment images.c        image name → local executable, by data
- *   address.c       an address in 127.0.0.0/8 for each pod and each Service
- *   proxy.c         TCP: ClusterIP:port → ready endpoints                      (one epoll thread)
- *   node.c          the Node object with true capacity; its Lease
+ * Controllers (observe, decide, apply; the decisions are pure):
+ *
+ *     statefulset_decide.c, statefulset.c   StatefulSet to Pods, ControllerRevisions and status
+ *     endpoints.c                           Service and Pods to Endpoints
+ *     scheduler_fit.c, scheduler.c          Pods to this node, or the reason why not
+ *
+ * The kubelet, on one thread:
+ *
+ *     pod.c, pod_status.c, container_state.c   its decisions and the status: pure
+ *     kubelet.c, kubelet_pod.c, kubelet_start.c   what wakes it, and what it does
+ *     container.c    a container as a process under kaito-shim; adoption after a crash
+ *     prober.c       probe attempts: HTTP, TCP, programs
+ *     env.c, podfield.c, volumes.c   environment, ConfigMaps, Secrets, the downward API, volumes
+ *     images.c       image names to local programs, by data
+ *     address.c      a loopback address for each pod
+ *     status_writer.c, trash.c   writing statuses and removing directories, on workers
+ *
+ * And:
+ *
+ *     proxy.c, proxy_connection.c   TCP from ClusterIPs to ready endpoints, on one thread
+ *     node.c         the Node with what the machine really has; its Lease
+ *     logs.c, log_read.c   pods/NAME/log
  *
  * Talks to the API server by kube/ only. */
 #pragma once
@@ -22,15 +34,14 @@ struct machine;
 
 struct machine_options {
     struct kube_client *client; /* borrowed */
-    struct clock *clock;
-    const char *data_dir;  /* pods/, logs/ and images.json live below */
-    const char *node_name; /* NULL: what the host was called at the first start */
-    const char *shim_path; /* of the kaito-shim executable */
-    const char
-        *engine_path; /* directories searched first for executables of images, ":"-separated */
-    const char *images_file; /* a user's image map; NULL: DATA_DIR/images.json if it is there */
-    const char *models_dir;  /* made known to containers as the host path of the model store */
-    const char *pod_cidr;    /* "127.97.0.0/16" */
+    struct clock *clock;        /* NULL: system */
+    const char *data_dir;       /* pods/, images.json and node-name live below */
+    const char *node_name;      /* NULL: what the host was called at the first start */
+    const char *shim_path;      /* of the kaito-shim executable */
+    const char *engine_path;    /* where programs of images are looked for first, ":"-separated */
+    const char *images_file;    /* a user's image map; NULL: DATA_DIR/images.json if it is there */
+    const char *models_dir;     /* of the model store: $KAITO_MODELS_DIR in containers */
+    const char *pod_cidr;       /* NULL: "127.97.0.0/16" */
 };
 
 int machine_new(const struct machine_options *options, struct machine **ret, struct error **err);

@@ -174,8 +174,7 @@ static void send_request(struct probe_attempt *p)
 
 static void on_socket(struct loop_source *s, uint32_t events)
 {
-    struct probe_attempt *p =
-        (struct probe_attempt *)((char *)s - offsetof(struct probe_attempt, source));
+    struct probe_attempt *p = LOOP_OWNER(s, struct probe_attempt, source);
     int errnum = 0;
     socklen_t len = sizeof(errnum);
     if (p->sent == 0 && getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &errnum, &len) == 0 && errnum != 0)
@@ -286,8 +285,7 @@ static bool start_network(struct probe_attempt *p, const struct probe_request *q
 
 static void on_program_end(struct loop_source *s, uint32_t events)
 {
-    struct probe_attempt *p =
-        (struct probe_attempt *)((char *)s - offsetof(struct probe_attempt, source));
+    struct probe_attempt *p = LOOP_OWNER(s, struct probe_attempt, source);
     int status = 0;
     if (waitpid(p->pid, &status, WNOHANG) != p->pid)
         return;

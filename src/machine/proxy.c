@@ -123,7 +123,7 @@ static void pause_accepting(struct listener *l)
 
 static void on_accept(struct loop_source *source, uint32_t events)
 {
-    struct listener *l = (struct listener *)((char *)source - offsetof(struct listener, source));
+    struct listener *l = LOOP_OWNER(source, struct listener, source);
     for (int i = 0; i < 64; i++) {
         int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)) {

@@ -208,7 +208,7 @@ static void finish_connect(struct proxy_connection *c)
 
 static void on_side(struct loop_source *source, uint32_t events)
 {
-    struct side *s = (struct side *)((char *)source - offsetof(struct side, source));
+    struct side *s = LOOP_OWNER(source, struct side, source);
     struct proxy_connection *c = s->connection;
     if (c->connecting) {
         finish_connect(c);
