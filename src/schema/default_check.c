@@ -17,6 +17,7 @@ static void check_default(struct arena *a, struct schema_node *n, const struct f
     schema_prune_node(a, n, pruned, false, NULL);
     if (!json_equal(pruned, n->default_value))
         field_invalid(errors, at, n->default_value, "must not have unknown fields");
+    schema_prune_embedded(a, n, n->default_value);
     size_t before = errors->count;
     schema_validate_embedded(n, n->default_value, at, errors);
     if (errors->count == before)
@@ -47,6 +48,9 @@ void schema_check_defaults(struct arena *a, struct schema_node *root, const stru
     JSON_FOREACH(it, json_get(json, "properties"))
         walk(a, schema_property_find(root, it.key), it.value, is_meta(it.key),
              FIELD_KEY(FIELD(path, "properties"), it.key), errors);
-    if (root->default_value)
-        check_default(a, root, path, errors);
+    if (!root->default_value)
+        return;
+    root->embedded = true; /* the default of an object is an object like it */
+    check_default(a, root, path, errors);
+    root->embedded = false;
 }

@@ -60,6 +60,14 @@ static bool is_date(const char *s, size_t len)
     return day >= 1 && day <= days[month - 1] + (month == 2 && leap);
 }
 
+static bool is_zone(const char *s, size_t len)
+{
+    if (len == 1)
+        return *s == 'z' || *s == 'Z';
+    return len == 6 && (*s == '+' || *s == '-') && is_digits(s + 1, 2) && s[3] == ':' &&
+           is_digits(s + 4, 2);
+}
+
 /* hh:mm:ss, a fraction behind any one character, and a zone. */
 static bool is_time_with_zone(const char *s, size_t len)
 {
@@ -68,15 +76,11 @@ static bool is_time_with_zone(const char *s, size_t len)
         return false;
     if (number(s, 2) > 23 || number(s + 3, 2) > 59 || number(s + 6, 2) > 59)
         return false;
-    const char *p = s + 8, *end = s + len;
-    if (end - p >= 2 && *p != '\n' && isdigit((unsigned char)p[1]) && *p != '+' && *p != '-') {
-        for (p++; p < end && isdigit((unsigned char)*p);)
-            p++;
-    }
-    if (end - p == 1)
-        return *p == 'z' || *p == 'Z';
-    return end - p == 6 && (*p == '+' || *p == '-') && is_digits(p + 1, 2) && p[3] == ':' &&
-           is_digits(p + 4, 2);
+    const char *p = s + 8, *end = s + len, *fraction = p;
+    if (end - p >= 2 && *p != '\n' && isdigit((unsigned char)p[1]))
+        for (fraction++; fraction < end && isdigit((unsigned char)*fraction);)
+            fraction++;
+    return is_zone(p, (size_t)(end - p)) || is_zone(fraction, (size_t)(end - fraction));
 }
 
 static bool is_date_time(const char *s, size_t len)
@@ -107,10 +111,32 @@ static bool is_duration(const char *s, size_t len)
 
 /* ---- networks -------------------------------------------------------------------------------- */
 
+/* Numbers of IPv4 addresses may begin with zeros, as they could before Go refused them. */
+static bool parse_ip(const char *s, size_t len, int *ret_family)
+{
+    char plain[INET6_ADDRSTRLEN];
+    unsigned char out[sizeof(struct in6_addr)];
+    const bool dotted = memchr(s, '.', len);
+    size_t n = 0;
+    for (size_t i = 0; i < len; i++) {
+        bool starts = i == 0 || s[i - 1] == '.' || s[i - 1] == ':';
+        if (dotted && starts && !memchr(s + i, ':', len - i))
+            while (i + 1 < len && s[i] == '0' && isdigit((unsigned char)s[i + 1]))
+                i++;
+        if (!s[i] || n == sizeof plain - 1)
+            return false;
+        plain[n++] = s[i];
+    }
+    plain[n] = '\0';
+    *ret_family = strchr(plain, ':') ? AF_INET6 : AF_INET;
+    return inet_pton(*ret_family, plain, out) == 1;
+}
+
+/* Addresses of IPv6 that end like one of IPv4 count as both. */
 static bool is_ipv4(const char *s, size_t len)
 {
-    struct in_addr out;
-    return strlen(s) == len && inet_pton(AF_INET, s, &out) == 1;
+    int family;
+    return parse_ip(s, len, &family) && memchr(s, '.', len);
 }
 
 static bool is_ipv6(const char *s, size_t len)
@@ -121,25 +147,34 @@ static bool is_ipv6(const char *s, size_t len)
 
 static bool is_cidr(const char *s, size_t len)
 {
-    char address[64];
     const char *slash = memchr(s, '/', len);
-    size_t n = slash ? (size_t)(slash - s) : 0, digits = slash ? len - n - 1 : 0;
-    if (!n || n >= sizeof address || digits < 1 || digits > 3 || !is_digits(slash + 1, digits))
+    int family;
+    if (!slash || !parse_ip(s, (size_t)(slash - s), &family))
         return false;
-    if (digits > 1 && slash[1] == '0')
-        return false;
-    memcpy(address, s, n);
-    address[n] = '\0';
-    int bits = number(slash + 1, digits);
-    return is_ipv4(address, n) ? bits <= 32 : is_ipv6(address, n) && bits <= 128;
+    const char *digits = slash + 1, *end = s + len;
+    while (end - digits > 1 && *digits == '0')
+        digits++;
+    size_t count = (size_t)(end - digits);
+    return count >= 1 && count <= 3 && is_digits(digits, count) &&
+           number(digits, count) <= (family == AF_INET ? 32 : 128);
 }
 
+/* 6, 8 or 20 bytes, in pairs of digits, with dots in fours, or in one piece. */
 static bool is_mac(const char *s, size_t len)
 {
-    return matches(
-        "^([0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}(([:-][0-9a-fA-F]{2}){2}(([:-][0-9a-fA-F]{2}){12})?)?|"
-        "[0-9a-fA-F]{4}(\\.[0-9a-fA-F]{4}){2}((\\.[0-9a-fA-F]{4})((\\.[0-9a-fA-F]{4}){6})?)?)$",
-        s, len);
+    const size_t digits = len > 4 && s[4] == '.' ? 4 : 2, step = digits + 1;
+    if (is_hex(s, len))
+        return len == 12 || len == 16 || len == 40;
+    if (len <= digits || (len + 1) % step)
+        return false;
+    const char separator = s[digits];
+    if (separator != (digits == 4 ? '.' : ':') && (digits == 4 || separator != '-'))
+        return false;
+    for (size_t i = 0; i < len; i += step)
+        if (!is_hex(s + i, digits) || (i + digits < len && s[i + digits] != separator))
+            return false;
+    const size_t bytes = (len + 1) / step * digits / 2;
+    return bytes == 6 || bytes == 8 || bytes == 20;
 }
 
 static bool is_hostname(const char *s, size_t len)
@@ -158,34 +193,25 @@ static bool is_hostname(const char *s, size_t len)
         s, len);
 }
 
-static bool is_uri(const char *s, size_t len)
-{
-    if (len == 0)
-        return false;
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)s[i];
-        if (c < 0x20 || c == 0x7f || c == ' ')
-            return false;
-        if (c == '%' && (len - i < 3 || !is_hex(s + i + 1, 2)))
-            return false;
-    }
-    if (*s == '/')
-        return true;
-    size_t scheme = 0;
-    while (scheme < len && (isalnum((unsigned char)s[scheme]) || strchr("+-.", s[scheme])))
-        scheme++;
-    return scheme && isalpha((unsigned char)*s) && scheme < len && s[scheme] == ':';
-}
-
 static bool is_email(const char *s, size_t len)
 {
-    /* an address, or a name before one in angle brackets */
+    /* an address, or words and then one in angle brackets; a comment may stand behind it */
     static const char atom[] = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~\\x{80}-\\x{10ffff}-]+";
+    static const char quoted[] = "([^\"\\\\\\x00-\\x08\\x0a-\\x1f]|\\\\.)";
     AUTO_ARENA a = arena_new();
+    const char *dotted = arena_printf(a, "%s(\\.%s)*", atom, atom);
     const char *address =
-        arena_printf(a, "(%s(\\.%s)*|\"([^\"\\\\]|\\\\.)*\")@(%s(\\.%s)*|\\[[^\\]]*\\])", atom,
-                     atom, atom, atom);
-    return matches(arena_printf(a, "^\\s*(%s|[^<>@]*<%s>)\\s*$", address, address), s, len);
+        arena_printf(a, "(%s|\"%s+\")@[ \\t]*(%s|\\[[0-9A-Fa-f:.]+\\])", dotted, quoted, dotted);
+    const char *words = arena_printf(a, "((%s|\\.)+|\"%s*\"|[ \\t])*", atom, quoted);
+    const char *literal = memchr(s, '[', len),
+               *end = literal ? memchr(literal, ']', len - (size_t)(literal - s)) : NULL;
+    int family;
+    if (literal && literal > s && literal[-1] == '@' && end &&
+        !parse_ip(literal + 1, (size_t)(end - literal - 1), &family))
+        return false;
+    return matches(arena_printf(a, "^[ \\t]*(%s|%s<[ \\t]*%s>)[ \\t]*(\\([^()\\\\]*\\)[ \\t]*)?$",
+                                address, words, address),
+                   s, len);
 }
 
 /* ---- identifiers ----------------------------------------------------------------------------- */
@@ -253,7 +279,7 @@ static bool take_digits(const char *s, size_t len, char *digits, size_t cap, siz
 {
     size_t n = 0;
     for (size_t i = 0; i < len; i++) {
-        if (s[i] == ' ' || s[i] == '-')
+        if (s[i] == '-' || (s[i] && strchr(" \t\n\f\r", s[i])))
             continue;
         if (n == cap)
             return false;
@@ -324,7 +350,7 @@ static bool is_credit_card(const char *s, size_t len)
 
 static bool is_ssn(const char *s, size_t len)
 {
-    return matches("^\\d{3}[- ]?\\d{2}[- ]?\\d{4}$", s, len);
+    return len == 11 && matches("^\\d{3}[- ]\\d{2}[- ]\\d{4}$", s, len);
 }
 
 static bool is_hex_color(const char *s, size_t len)
@@ -376,7 +402,7 @@ static const struct {
     { "password", is_anything },
     { "rgbcolor", is_rgb_color },
     { "ssn", is_ssn },
-    { "uri", is_uri },
+    { "uri", format_is_uri },
     { "uuid", is_uuid },
     { "uuid3", is_uuid3 },
     { "uuid4", is_uuid4 },

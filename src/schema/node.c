@@ -82,6 +82,13 @@ static void fill_number(const struct json *json, const char *key, bool *ret_has,
     *ret = json_double(v, 0);
 }
 
+static const char *canonical_text(struct arena *a, const struct json *v)
+{
+    AUTO_BUF out = BUF_INIT(MIB);
+    json_write_canonical(v, &out);
+    return arena_strdup(a, buf_str(&out));
+}
+
 static void fill_enum(struct schema_node *n, struct arena *a, const struct json *values)
 {
     if (json_size(values) == 0)
@@ -91,7 +98,7 @@ static void fill_enum(struct schema_node *n, struct arena *a, const struct json 
     size_t count = 0;
     JSON_FOREACH(it, values)
         texts[count++] = json_is_string(it.value) ? arena_strdup(a, json_string(it.value))
-                                                  : json_text(a, it.value);
+                                                  : canonical_text(a, it.value);
     texts[count] = NULL;
     n->enum_texts = texts;
 }
@@ -127,7 +134,6 @@ static void fill_extensions(struct schema_node *n, struct arena *a, const struct
     n->has_rules = json_size(json_get(json, "x-kubernetes-validations")) > 0;
     const char *list = json_find_str(json, "x-kubernetes-list-type");
     n->list_type = str_eq(list, "map") ? LIST_MAP : str_eq(list, "set") ? LIST_SET : LIST_ATOMIC;
-    n->map_atomic = str_eq(json_find_str(json, "x-kubernetes-map-type"), "atomic");
     n->list_keys = strings_of(a, json_get(json, "x-kubernetes-list-map-keys"));
 }
 

@@ -120,6 +120,18 @@ static const struct {
     { 0x3a3, 0x3ab, 32 }, { 0x410, 0x42f, 32 }, { 0x400, 0x40f, 80 },
 };
 
+/* Letters with a form beside upper and lower case. */
+static void fold_third_form(struct arena *a, const struct char_class *c, struct char_class *more,
+                            uint32_t lower, uint32_t third)
+{
+    const uint32_t upper = lower - 32;
+    if (!char_class_has(c, lower) && !char_class_has(c, upper) && !char_class_has(c, third))
+        return;
+    append(a, more, lower, lower);
+    append(a, more, upper, upper);
+    append(a, more, third, third);
+}
+
 void char_class_fold(struct arena *a, struct char_class *c)
 {
     normalise(c);
@@ -138,11 +150,8 @@ void char_class_fold(struct arena *a, struct char_class *c)
                 append(a, more, from - d, to - d);
         }
     }
-    /* k and s have a third form each */
-    if (char_class_has(c, 'k') || char_class_has(c, 'K'))
-        append(a, more, 0x212a, 0x212a);
-    if (char_class_has(c, 's') || char_class_has(c, 'S'))
-        append(a, more, 0x17f, 0x17f);
+    fold_third_form(a, c, more, 'k', 0x212a); /* the Kelvin sign */
+    fold_third_form(a, c, more, 's', 0x17f);  /* the long s */
     char_class_merge(a, c, more);
 }
 

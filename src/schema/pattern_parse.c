@@ -21,6 +21,7 @@ struct parser {
     const char *at;
     struct flags flags;
     int depth;
+    bool quoted; /* between \Q and \E everything is plain */
     struct error *fault;
 };
 
@@ -96,29 +97,39 @@ static int hex_value(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+/* -1 at the end and for what is no digit, which is taken all the same: it belongs to the error. */
+static int take_hex_digit(struct parser *p)
+{
+    if (!*p->at)
+        return -1;
+    uint32_t rune = take_rune(&p->at);
+    return rune < 0x80 ? hex_value((char)rune) : -1;
+}
+
 /* Behind `\x`: two digits, or any number in braces. */
 static bool take_hex(struct parser *p, uint32_t *ret)
 {
-    uint32_t rune = 0;
-    if (*p->at == '{') {
-        const char *from = ++p->at;
-        for (; hex_value(*p->at) >= 0; p->at++) {
-            rune = rune * 16 + (uint32_t)hex_value(*p->at);
-            if (rune > 0x10ffff)
-                return false;
-        }
-        if (p->at == from || *p->at != '}')
+    *ret = 0;
+    if (*p->at != '{') {
+        int high = take_hex_digit(p), low = take_hex_digit(p);
+        if (high < 0 || low < 0)
             return false;
-        p->at++;
-    } else {
-        for (int i = 0; i < 2; i++, p->at++) {
-            if (hex_value(*p->at) < 0)
-                return false;
-            rune = rune * 16 + (uint32_t)hex_value(*p->at);
-        }
+        *ret = (uint32_t)(high * 16 + low);
+        return true;
     }
-    *ret = rune;
-    return true;
+    const char *from = ++p->at;
+    while (*p->at && *p->at != '}') {
+        int digit = take_hex_digit(p);
+        if (digit < 0)
+            return false;
+        *ret = *ret * 16 + (uint32_t)digit;
+        if (*ret > 0x10ffff)
+            return false;
+    }
+    if (!*p->at)
+        return false;
+    bool any = p->at++ > from;
+    return any;
 }
 
 static bool is_octal(char c)
@@ -161,15 +172,24 @@ static bool take_escape(struct parser *p, const char *from, uint32_t *ret)
     return false;
 }
 
+/* Case is folded in what is named, before it is turned into its opposite. */
+static void merge_folded(struct parser *p, struct char_class *set, struct char_class *named,
+                         bool negated)
+{
+    if (p->flags.fold)
+        char_class_fold(p->a, named);
+    if (negated)
+        char_class_negate(p->a, named);
+    char_class_merge(p->a, set, named);
+}
+
 /* \d \s \w and their opposites, \p{Name} and \pL. p->at is behind the backslash. */
 static bool take_class_escape(struct parser *p, struct char_class *set)
 {
     char c = *p->at;
     if (c && strchr("dDsSwW", c)) {
         struct char_class *perl = char_class_perl(p->a, (char)tolower((unsigned char)c));
-        if (isupper((unsigned char)c))
-            char_class_negate(p->a, perl);
-        char_class_merge(p->a, set, perl);
+        merge_folded(p, set, perl, isupper((unsigned char)c));
         p->at++;
         return true;
     }
@@ -200,9 +220,7 @@ static bool take_class_escape(struct parser *p, struct char_class *set)
         fail(p, "invalid character class range", from, (size_t)(p->at - from));
         return true;
     }
-    if (negated)
-        char_class_negate(p->a, unicode);
-    char_class_merge(p->a, set, unicode);
+    merge_folded(p, set, unicode, negated);
     return true;
 }
 
@@ -211,10 +229,9 @@ static bool take_class_escape(struct parser *p, struct char_class *set)
 /* [:alpha:] and the like; false when there is none here. */
 static bool take_posix(struct parser *p, struct char_class *set)
 {
-    const char *end = strstr(p->at, ":]");
+    const char *name = p->at + 2, *end = strstr(name, ":]");
     if (!end)
         return false;
-    const char *name = p->at + 2;
     bool negated = *name == '^';
     if (negated)
         name++;
@@ -223,9 +240,7 @@ static bool take_posix(struct parser *p, struct char_class *set)
         fail(p, "invalid character class range", p->at, (size_t)(end + 2 - p->at));
         return true;
     }
-    if (negated)
-        char_class_negate(p->a, posix);
-    char_class_merge(p->a, set, posix);
+    merge_folded(p, set, posix, negated);
     p->at = end + 2;
     return true;
 }
@@ -260,7 +275,9 @@ static bool take_range(struct parser *p, const char *open, struct char_class *se
             return false;
         }
     }
-    char_class_add(p->a, set, low, high);
+    struct char_class *range = char_class_new(p->a);
+    char_class_add(p->a, range, low, high);
+    merge_folded(p, set, range, false);
     return true;
 }
 
@@ -274,17 +291,11 @@ static struct node *parse_bracket(struct parser *p)
     for (bool first = true; *p->at != ']' || first; first = false) {
         if (!*p->at)
             return fail(p, "missing closing ]", open, strlen(open));
-        /* a dash stands for itself at the ends only, unless it begins a range */
-        if (*p->at == '-' && !first && p->at[1] != ']') {
-            if (p->at[1] != '-' || p->at[2] == ']' || !p->at[2]) {
-                const char *from = p->at++;
-                if (*p->at)
-                    take_rune(&p->at);
-                return fail(p, "invalid character class range", from, (size_t)(p->at - from));
-            }
-        }
-        if (p->at[0] == '[' && p->at[1] == ':' && take_posix(p, set))
+        if (p->at[0] == '[' && p->at[1] == ':' && take_posix(p, set)) {
+            if (p->fault)
+                return NULL;
             continue;
+        }
         if (p->at[0] == '\\') {
             p->at++;
             if (take_class_escape(p, set)) {
@@ -300,8 +311,6 @@ static struct node *parse_bracket(struct parser *p)
     if (p->fault)
         return NULL;
     p->at++;
-    if (p->flags.fold)
-        char_class_fold(p->a, set);
     if (negated)
         char_class_negate(p->a, set);
     return node_class(p, set);
@@ -364,11 +373,8 @@ static bool take_group_head(struct parser *p, const char *open, bool *ret_group)
         }
         break;
     }
-    if (!*p->at) {
-        fail(p, "missing argument to repetition operator", "?", 1);
-        return false;
-    }
-    take_rune(&p->at);
+    if (*p->at)
+        take_rune(&p->at);
     fail(p, "invalid or unsupported Perl syntax", open, (size_t)(p->at - open));
     return false;
 }
@@ -386,7 +392,7 @@ static struct node *parse_group(struct parser *p)
             return NULL;
         if (!group) {
             p->depth--;
-            return node_new(p, NODE_EMPTY);
+            return NULL;
         }
     }
     struct node *inside = parse_alternatives(p);
@@ -415,18 +421,6 @@ static struct node *parse_dot(struct parser *p)
     return node_class(p, set);
 }
 
-/* \Q…\E: everything between is plain. */
-static struct node *parse_quoted(struct parser *p)
-{
-    struct chain all = { node_new(p, NODE_CAT), NULL };
-    p->at += 1;
-    while (*p->at && !str_has_prefix(p->at, "\\E"))
-        chain_add(&all, literal(p, take_rune(&p->at)));
-    if (*p->at)
-        p->at += 2;
-    return all.parent;
-}
-
 static struct node *parse_backslash(struct parser *p)
 {
     const char *from = p->at++;
@@ -442,22 +436,31 @@ static struct node *parse_backslash(struct parser *p)
             return node_assert(p, assertions[i].assertion);
         }
     }
-    if (*p->at == 'Q')
-        return parse_quoted(p);
+    if (*p->at == 'Q') {
+        p->at++;
+        p->quoted = true;
+        return NULL;
+    }
     struct char_class *set = char_class_new(p->a);
     if (take_class_escape(p, set)) {
         if (p->fault)
             return NULL;
-        if (p->flags.fold)
-            char_class_fold(p->a, set);
         return node_class(p, set);
     }
     uint32_t rune;
     return take_escape(p, from, &rune) ? literal(p, rune) : NULL;
 }
 
+/* NULL without a fault: what stands there is no atom, but changes how the next ones are read. */
 static struct node *parse_atom(struct parser *p)
 {
+    if (p->quoted) {
+        if (!str_has_prefix(p->at, "\\E"))
+            return literal(p, take_rune(&p->at));
+        p->at += 2;
+        p->quoted = false;
+        return NULL;
+    }
     switch (*p->at) {
     case '(':
         return parse_group(p);
@@ -510,6 +513,8 @@ static bool take_braces(struct parser *p, int *ret_min, int *ret_max)
 
 static bool take_operator(struct parser *p, int *ret_min, int *ret_max)
 {
+    if (p->quoted)
+        return false;
     switch (*p->at) {
     case '*':
         *ret_min = 0;
@@ -535,55 +540,65 @@ static bool take_operator(struct parser *p, int *ret_min, int *ret_max)
 /* How often counted repeats multiply; more than MAX_REPEAT would blow the program up. */
 static int repeat_size(const struct node *n)
 {
-    int inner = 1;
+    int own = n->kind == NODE_REPEAT ? MAX(n->max, n->min) : 1, inner = 1;
+    if (n->kind == NODE_REPEAT && n->max == 0)
+        return 1;
     for (const struct node *child = n->first; child; child = child->next)
         inner = MAX(inner, repeat_size(child));
-    if (n->kind != NODE_REPEAT)
-        return inner;
-    int own = MAX(n->max, n->min);
     return own > 1 ? MIN(inner * own, 1000000) : inner;
 }
 
-static struct node *parse_repeats(struct parser *p)
+/* An operator was taken that began at `from`; the one right before it began at `last`. */
+static bool apply_operator(struct parser *p, struct chain *all, const char *from, const char *last,
+                           int min, int max)
 {
-    const char *before = p->at;
-    int min, max;
-    if (strchr("*+?", *p->at))
-        return fail(p, "missing argument to repetition operator", p->at, 1);
-    if (*p->at == '{' && take_braces(p, &min, &max))
-        return fail(p, "missing argument to repetition operator", before, (size_t)(p->at - before));
-    struct node *n = parse_atom(p);
-    const char *last = NULL;
-    while (n && *p->at) {
-        const char *from = p->at;
-        if (!take_operator(p, &min, &max))
-            break;
-        if (*p->at == '?')
-            p->at++;
-        if (last)
-            return fail(p, "invalid nested repetition operator", last, (size_t)(p->at - last));
-        last = from;
-        if (min > MAX_REPEAT || max > MAX_REPEAT || (max >= 0 && max < min))
-            return fail(p, "invalid repeat count", from, (size_t)(p->at - from));
-        struct node *repeat = node_new(p, NODE_REPEAT);
-        repeat->first = n;
-        repeat->min = min;
-        repeat->max = max;
-        n = repeat;
-        if (repeat_size(n) > MAX_REPEAT)
-            return fail(p, "invalid repeat count", from, (size_t)(p->at - from));
+    const char *end = p->at;
+    const bool counted = *from == '{';
+    if (min > MAX_REPEAT || max > MAX_REPEAT || (max >= 0 && max < min)) {
+        fail(p, "invalid repeat count", from, (size_t)(end - from));
+        return false;
     }
-    return n;
+    if (*p->at == '?') /* as few as possible: all the same to a match without captures */
+        end = ++p->at;
+    if (last) {
+        fail(p, "invalid nested repetition operator", last, (size_t)(end - last));
+        return false;
+    }
+    struct node *n = all->last;
+    if (!n) {
+        fail(p, "missing argument to repetition operator", from, (size_t)(end - from));
+        return false;
+    }
+    struct node *inside = node_new(p, n->kind);
+    *inside = *n;
+    inside->next = NULL;
+    *n = (struct node){ .kind = NODE_REPEAT, .first = inside, .min = min, .max = max };
+    if (counted && repeat_size(n) > MAX_REPEAT) {
+        fail(p, "invalid repeat count", from, (size_t)(end - from));
+        return false;
+    }
+    return true;
 }
 
 static struct node *parse_sequence(struct parser *p)
 {
     struct chain all = { node_new(p, NODE_CAT), NULL };
-    while (*p->at && *p->at != '|' && *p->at != ')') {
-        struct node *n = parse_repeats(p);
-        if (!n)
+    const char *last = NULL; /* the operator that ends where we are */
+    while (*p->at && (p->quoted || (*p->at != '|' && *p->at != ')'))) {
+        const char *from = p->at;
+        int min, max;
+        if (take_operator(p, &min, &max)) {
+            if (!apply_operator(p, &all, from, last, min, max))
+                return NULL;
+            last = from;
+            continue;
+        }
+        last = NULL;
+        struct node *n = parse_atom(p);
+        if (n)
+            chain_add(&all, n);
+        else if (p->fault)
             return NULL;
-        chain_add(&all, n);
     }
     return all.parent;
 }

@@ -79,6 +79,74 @@ static void prune(struct pruner *p, const struct schema_node *n, struct json *v,
     }
 }
 
+/* ---- metadata of embedded objects ------------------------------------------------------------ */
+
+static bool is_metadata_field(const char *key)
+{
+    static const char *const known[] = {
+        "annotations",
+        "creationTimestamp",
+        "deletionGracePeriodSeconds",
+        "deletionTimestamp",
+        "finalizers",
+        "generateName",
+        "generation",
+        "labels",
+        "managedFields",
+        "name",
+        "namespace",
+        "ownerReferences",
+        "resourceVersion",
+        "selfLink",
+        "uid",
+    };
+    for (size_t i = 0; i < COUNT_OF(known); i++)
+        if (STREQ(known[i], key))
+            return true;
+    return false;
+}
+
+/* Schemas say nothing of metadata: what it may hold is the same everywhere. */
+static void prune_metadata(struct pruner *p, struct json *meta, const struct field_path *at)
+{
+    if (!json_is_object(meta))
+        return;
+    JSON_FOREACH(it, meta) {
+        if (is_metadata_field(it.key))
+            continue;
+        record(p, at, it.key);
+        json_iter_remove(&it);
+    }
+}
+
+static void prune_embedded(struct pruner *p, const struct schema_node *n, struct json *v,
+                           const struct field_path *at)
+{
+    if (json_is_array(v) && n->items) {
+        JSON_FOREACH(it, v)
+            prune_embedded(p, n->items, it.value, FIELD_AT(at, it.index));
+    } else if (json_is_object(v)) {
+        if (n->embedded)
+            prune_metadata(p, json_get(v, "metadata"), FIELD(at, "metadata"));
+        JSON_FOREACH(it, v) {
+            const struct schema_node *member = schema_property_find(n, it.key);
+            if (n->embedded && is_meta(it.key))
+                continue;
+            if (member)
+                prune_embedded(p, member, it.value, FIELD(at, it.key));
+            else if (n->additional)
+                prune_embedded(p, n->additional, it.value, FIELD_KEY(at, it.key));
+        }
+    }
+}
+
+void schema_prune_embedded(struct arena *a, const struct schema_node *n, struct json *v)
+{
+    prune_embedded(&(struct pruner){ a, NULL }, n, v, NULL);
+}
+
+/* ---- whole ----------------------------------------------------------------------------------- */
+
 static int compare_text(const struct json *x, const struct json *y)
 {
     return strcmp(json_string(x), json_string(y));
@@ -94,6 +162,7 @@ void schema_prune_node(struct arena *a, const struct schema_node *n, struct json
 void schema_prune(struct arena *a, const struct schema *s, struct json *obj, struct json *dropped)
 {
     schema_prune_node(a, s->root, obj, true, dropped);
+    prune_embedded(&(struct pruner){ a, dropped }, s->root, obj, NULL);
     if (dropped)
         json_sort(dropped, compare_text);
 }

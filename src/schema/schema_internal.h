@@ -67,7 +67,6 @@ struct schema_node {
     struct schema_node *not_;
 
     enum list_type list_type;
-    bool map_atomic;
     struct schema_strings list_keys;
 };
 
@@ -108,3 +107,4 @@ void schema_validate_embedded(const struct schema_node *n, const struct json *v,
                               const struct field_path *p, struct field_errors *errors);
 void schema_prune_node(struct arena *a, const struct schema_node *n, struct json *v, bool is_root,
                        struct json *dropped);
+void schema_prune_embedded(struct arena *a, const struct schema_node *n, struct json *v);

@@ -142,6 +142,9 @@ static void check_nested(const struct json *v, bool skip_any_of, const struct fi
         if (given)
             field_forbidden(errors, FIELD(p, forbidden[i].key), "%s", forbidden[i].must);
     }
+    if (json_find(v, "properties", "metadata"))
+        field_forbidden(errors, FIELD_KEY(FIELD(p, "properties"), "metadata"),
+                        "must not be specified in a nested context");
 }
 
 /* ---- structure ------------------------------------------------------------------------------- */

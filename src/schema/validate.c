@@ -105,20 +105,30 @@ static bool type_fits(unsigned types, const struct json *v)
     return false;
 }
 
+/* A value that can have no format, where one is asked for, is told by the format that Go's type of
+ * it has. */
+static const char *own_format(const struct json *v)
+{
+    return json_type(v) == JSON_INT ? "int64" : json_type(v) == JSON_DOUBLE ? "float64" : "";
+}
+
 static void check_type(const struct schema_node *n, const struct json *v,
                        const struct field_path *p, struct result *r)
 {
-    if (!n->types)
+    if (!n->types && !n->format)
         return;
-    /* a format speaks for strings of any type */
-    bool by_format = n->format && json_is_string(v) && !(n->types & (TYPE_INTEGER | TYPE_NUMBER));
-    if (json_is_null(v) ? n->nullable : (by_format || type_fits(n->types, v))) {
+    /* a format speaks for strings of any type, and no list is looked at closely where one is */
+    bool formatted = json_is_string(v) || json_is_array(v);
+    bool by_format = n->format && formatted && !(n->types & (TYPE_INTEGER | TYPE_NUMBER));
+    if (json_is_null(v) ? n->nullable || !n->types : (by_format || type_fits(n->types, v))) {
         r->good++;
         return;
     }
-    const char *type = type_of(v);
+    bool format_fails = n->format && !formatted && !json_is_null(v);
+    const char *type = format_fails ? own_format(v) : type_of(v);
     field_type_invalid(&r->errors, p, arena_printf(r->errors.arena, "\"%s\"", type),
-                       "%s in body must be of type %s: \"%s\"", where(r, p), n->type_text, type);
+                       "%s in body must be of type %s: \"%s\"", where(r, p),
+                       format_fails ? n->format_text : n->type_text, type);
 }
 
 /* ---- scalars --------------------------------------------------------------------------------- */
@@ -167,10 +177,11 @@ static void check_multiple(const struct schema_node *n, const struct json *v,
                            const struct field_path *p, struct result *r)
 {
     double factor = n->multiple_of;
-    bool fits;
-    if (json_type(v) == JSON_INT && factor == trunc(factor) && fabs(factor) < 9e18 && factor != 0)
-        fits = json_int(v, 0) % (int64_t)factor == 0;
-    else {
+    bool fits = false;
+    if (json_type(v) == JSON_INT && fabs(factor) < 9e18) {
+        factor = trunc(factor);
+        fits = factor > 0 && json_int(v, 0) % (int64_t)factor == 0;
+    } else {
         double times = factor < 1 ? 1 / factor * json_double(v, 0) : json_double(v, 0) / factor;
         fits = fabs(times - round(times)) < 1e-9;
     }
@@ -213,6 +224,15 @@ static void check_number(const struct schema_node *n, const struct json *v,
     r->good++;
 }
 
+/* A number is turned into the type that the listed one has before they are compared, so 2.5 counts
+ * as 2. */
+static bool is_listed(const struct json *v, const struct json *listed)
+{
+    if (json_type(v) == JSON_DOUBLE && json_type(listed) == JSON_INT)
+        return trunc(json_double(v, 0)) == json_double(listed, 0);
+    return json_equal(v, listed);
+}
+
 static void check_enum(const struct schema_node *n, const struct json *v,
                        const struct field_path *p, struct result *r)
 {
@@ -220,34 +240,86 @@ static void check_enum(const struct schema_node *n, const struct json *v,
         return;
     if (!json_is_null(v))
         JSON_FOREACH(it, n->enumeration)
-            if (json_equal(it.value, v))
+            if (is_listed(v, it.value))
                 return;
     field_not_supported(&r->errors, p, v, n->enum_texts);
 }
 
-/* ---- containers ------------------------------------------------------------------------------ */
+/* ---- what was there before ------------------------------------------------------------------- */
 
+/* NULL when an element has no keys by which it could be recognised. */
 static const char *keys_text(struct arena *a, const struct schema_node *n, const struct json *item)
 {
     struct json *keys = json_new_object(a);
-    for (size_t i = 0; i < n->list_keys.count; i++)
-        json_set(a, keys, n->list_keys.items[i],
-                 json_clone(a, json_get(item, n->list_keys.items[i])));
+    for (size_t i = 0; i < n->list_keys.count; i++) {
+        const struct json *v = json_get(item, n->list_keys.items[i]);
+        if (json_is_null(v) || json_is_object(v) || json_is_array(v))
+            return NULL;
+        json_set(a, keys, n->list_keys.items[i], json_clone(a, v));
+    }
     AUTO_BUF out = BUF_INIT(MIB);
     json_write_canonical(keys, &out);
     return arena_strdup(a, buf_str(&out));
 }
 
-/* The elements of an old map list by their keys. */
+/* The elements of an old list by their keys; NULL when elements cannot be recognised. */
 static struct map *index_old(struct arena *a, const struct schema_node *n, const struct json *old)
 {
-    if (n->list_type != LIST_MAP || !json_is_array(old))
+    if (n->list_type != LIST_MAP || !n->items || !json_is_array(old))
         return NULL;
     struct map *m = map_new(NULL);
-    JSON_FOREACH(it, old)
-        map_set(m, keys_text(a, n, it.value), it.value);
+    JSON_FOREACH(it, old) {
+        const char *keys = keys_text(a, n, it.value);
+        if (keys && !map_has(m, keys))
+            map_set(m, keys, it.value);
+    }
     return m;
 }
+
+static const struct json *find_old(struct arena *a, const struct map *by_key,
+                                   const struct schema_node *n, const struct json *item)
+{
+    const char *keys = by_key ? keys_text(a, n, item) : NULL;
+    return keys ? map_get(by_key, keys) : NULL;
+}
+
+static bool is_unchanged(struct arena *a, const struct schema_node *n, const struct json *v,
+                         const struct json *old);
+
+static bool is_unchanged_list(struct arena *a, const struct schema_node *n, const struct json *v,
+                              const struct json *old)
+{
+    if (n->list_type != LIST_MAP)
+        return json_equal(v, old);
+    AUTO_MAP by_key = index_old(a, n, old);
+    JSON_FOREACH(it, v) {
+        const struct json *was = find_old(a, by_key, n, it.value);
+        if (!was || !is_unchanged(a, n->items, it.value, was))
+            return false;
+    }
+    return true;
+}
+
+/* Equal, and of fields that the schema knows: an object with others never counts as unchanged. */
+static bool is_unchanged(struct arena *a, const struct schema_node *n, const struct json *v,
+                         const struct json *old)
+{
+    if (json_type(v) != json_type(old) || !(json_is_object(v) || json_is_array(v)))
+        return json_equal(v, old);
+    if (json_size(v) != json_size(old))
+        return false;
+    if (json_is_array(v))
+        return is_unchanged_list(a, n, v, old);
+    JSON_FOREACH(it, v) {
+        const struct schema_node *member = schema_member(n, it.key);
+        const struct json *was = json_get(old, it.key);
+        if (!member || !was || !is_unchanged(a, member, it.value, was))
+            return false;
+    }
+    return true;
+}
+
+/* ---- containers ------------------------------------------------------------------------------ */
 
 static void check_array(const struct schema_node *n, const struct json *v, const struct json *old,
                         const struct field_path *p, struct result *r)
@@ -256,10 +328,8 @@ static void check_array(const struct schema_node *n, const struct json *v, const
     int64_t size = (int64_t)json_size(v);
     if (n->items) {
         AUTO_MAP by_key = index_old(a, n, old);
-        JSON_FOREACH(it, v) {
-            const struct json *was = by_key ? map_get(by_key, keys_text(a, n, it.value)) : NULL;
-            check(n->items, it.value, was, FIELD_AT(p, it.index), r);
-        }
+        JSON_FOREACH(it, v)
+            check(n->items, it.value, find_old(a, by_key, n, it.value), FIELD_AT(p, it.index), r);
     }
     if (n->min_items >= 0 && size < n->min_items)
         field_invalid_int(&r->errors, p, size, "%s in body should have at least %" PRId64 " items",
@@ -285,19 +355,19 @@ static void check_object(const struct schema_node *n, const struct json *v, cons
                          const struct field_path *p, struct result *r)
 {
     check_counts(n, v, p, r);
-    bool correlated = json_is_object(old) && !n->map_atomic;
     bool closed = n->has_additional && !n->additional_allowed;
     JSON_FOREACH(it, v) {
         const struct schema_node *member = schema_property_find(n, it.key);
-        const struct json *was = correlated ? json_get(old, it.key) : NULL;
         /* of the root's type nothing of the old version can be seen */
-        if (!p && (STREQ(it.key, "apiVersion") || STREQ(it.key, "kind")))
-            was = NULL;
+        bool hidden = !p && (STREQ(it.key, "apiVersion") || STREQ(it.key, "kind"));
+        /* the root has no name before the dot */
+        const char *name = member || p ? it.key : arena_printf(r->errors.arena, ".%s", it.key);
         if (!member && closed)
             field_invalid_str(&r->errors, p, it.key, "%s.%s in body is a forbidden property",
                               where(r, p), it.key);
         else if (member || n->additional)
-            check(member ? member : n->additional, it.value, was, FIELD(p, it.key), r);
+            check(member ? member : n->additional, it.value,
+                  hidden || !json_is_object(old) ? NULL : json_get(old, it.key), FIELD(p, name), r);
     }
     for (size_t i = 0; i < n->required.count; i++)
         if (!json_get(v, n->required.items[i]))
@@ -311,14 +381,16 @@ static void add_combined(struct result *r, const struct field_path *p, const cha
     field_invalid_str(&r->errors, NULL, "", "\"%s\" %s", where(r, p), what);
 }
 
+/* What was there before counts for nothing in alternatives. */
+
 /* Runs the alternatives until one fits. Returns what is to be reported of them. */
-static void check_any_of(const struct schema_node *n, const struct json *v, const struct json *old,
+static void check_any_of(const struct schema_node *n, const struct json *v,
                          const struct field_path *p, struct result *r)
 {
     struct result best = { 0 };
     for (size_t i = 0; i < n->any_of.count; i++) {
         struct result one = result_in(r->errors.arena);
-        check(n->any_of.items[i], v, old, p, &one);
+        check(n->any_of.items[i], v, NULL, p, &one);
         if (one.errors.count == 0) {
             merge(r, &one);
             return;
@@ -332,14 +404,14 @@ static void check_any_of(const struct schema_node *n, const struct json *v, cons
     merge(r, &best);
 }
 
-static void check_one_of(const struct schema_node *n, const struct json *v, const struct json *old,
+static void check_one_of(const struct schema_node *n, const struct json *v,
                          const struct field_path *p, struct result *r)
 {
     struct result best = { 0 }, first = { 0 };
     int valid = 0;
     for (size_t i = 0; i < n->one_of.count; i++) {
         struct result one = result_in(r->errors.arena);
-        check(n->one_of.items[i], v, old, p, &one);
+        check(n->one_of.items[i], v, NULL, p, &one);
         if (one.errors.count == 0 && valid++ == 0)
             first = one;
         else if (one.errors.count && valid == 0 && (best.errors.count == 0 || one.good > best.good))
@@ -363,13 +435,13 @@ static void check_one_of(const struct schema_node *n, const struct json *v, cons
         merge(r, &best);
 }
 
-static void check_all_of(const struct schema_node *n, const struct json *v, const struct json *old,
+static void check_all_of(const struct schema_node *n, const struct json *v,
                          const struct field_path *p, struct result *r)
 {
     size_t valid = 0;
     for (size_t i = 0; i < n->all_of.count; i++) {
         struct result one = result_in(r->errors.arena);
-        check(n->all_of.items[i], v, old, p, &one);
+        check(n->all_of.items[i], v, NULL, p, &one);
         valid += one.errors.count == 0;
         merge(r, &one);
     }
@@ -380,11 +452,11 @@ static void check_all_of(const struct schema_node *n, const struct json *v, cons
 }
 
 static void check_combinations(const struct schema_node *n, const struct json *v,
-                               const struct json *old, const struct field_path *p, struct result *r)
+                               const struct field_path *p, struct result *r)
 {
-    check_any_of(n, v, old, p, r);
-    check_one_of(n, v, old, p, r);
-    check_all_of(n, v, old, p, r);
+    check_any_of(n, v, p, r);
+    check_one_of(n, v, p, r);
+    check_all_of(n, v, p, r);
     if (n->not_) {
         struct result one = result_in(r->errors.arena);
         check(n->not_, v, NULL, p, &one);
@@ -406,7 +478,7 @@ static void check_value(const struct schema_node *n, const struct json *v, const
         return;
     }
     r->good += n->types != 0;
-    check_combinations(n, v, old, p, r);
+    check_combinations(n, v, p, r);
     r->good++;
     if (json_is_string(v)) {
         check_string(n, v, p, r);
@@ -436,7 +508,7 @@ static void check(const struct schema_node *n, const struct json *v, const struc
 {
     struct result own = result_in(r->errors.arena);
     check_value(n, v, old, p, &own);
-    if (own.errors.count && old && json_equal(v, old))
+    if (own.errors.count && old && is_unchanged(r->errors.arena, n, v, old))
         own.errors.count = 0;
     merge(r, &own);
 }
@@ -461,7 +533,7 @@ void schema_validate_alone(const struct schema_node *n, const struct json *v,
     schema_validate_node(n, v, old, NULL, &alone);
     for (size_t i = 0; i < alone.count; i++) {
         const struct field_error *e = &alone.items[i];
-        const char *dot = *e->field == '[' ? "" : ".";
+        const char *dot = *e->field == '.' ? "" : ".";
         const char *field =
             STREQ(e->field, "<nil>") ? path : arena_printf(a, "%s%s%s", path, dot, e->field);
         field_errors_add(errors, e->type, field, "%s", e->message);
