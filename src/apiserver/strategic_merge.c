@@ -295,7 +295,9 @@ static int check_elements(struct merger *m, const struct json *original, const s
                 return fail(m, "InternalError", "invalid null value in list");
             first = first ? first : it.value;
             if (json_is_object(first) != json_is_object(it.value))
-                return fail(m, "InternalError", "list element types are not identical");
+                return fail(m, "InternalError",
+                            arena_printf(m->a, "list element types are not identical: [%s %s]",
+                                         go_print(m->a, original), go_print(m->a, patch)));
         }
     }
     *ret_objects = json_is_object(first);
@@ -410,19 +412,22 @@ static int merge_list(struct merger *m, const struct shape *element, struct json
     if (r < 0)
         return r;
     if (replace) {
+        JSON_FOREACH(it, patch)
+            if (!key_text(m, it.value, merge_key))
+                return fail_no_key(m, it.value, merge_key);
         *ret = patch;
         return 0;
     }
     struct items theirs = take_items(m, patch, 0), all = take_items(m, original, theirs.n);
     AUTO_MAP patch_order =
         index_items(m, (const struct json *const *)theirs.v, theirs.n, merge_key);
+    AUTO_MAP server_order = index_items(m, (const struct json *const *)all.v, all.n, merge_key);
     r = merge_elements(m, element, &all, &theirs, merge_key);
+    for (size_t i = 0; r == 0 && i < all.n; i++)
+        if (!key_text(m, all.v[i], merge_key))
+            r = fail_no_key(m, all.v[i], merge_key);
     if (r < 0)
         return r;
-    for (size_t i = 0; i < all.n; i++)
-        if (!key_text(m, all.v[i], merge_key))
-            return fail_no_key(m, all.v[i], merge_key);
-    AUTO_MAP server_order = index_items(m, (const struct json *const *)all.v, all.n, merge_key);
     *ret = in_order(m, &all, patch_order, server_order, merge_key);
     return 0;
 }
@@ -459,6 +464,27 @@ static int check_order(struct merger *m, const struct json *patch_list, const st
     return 0;
 }
 
+/* The server's order. In the API server new elements slip into the places that deleted ones leave
+ * at the end of the old list, and so count as having stood there. */
+static struct items order_before(struct merger *m, struct json *mine, struct json *theirs,
+                                 const struct items *merged, const char *merge_key)
+{
+    struct items before = take_items(m, mine, 0), out = { before.v, 0 };
+    if (!*merge_key || !theirs)
+        return before;
+    struct items added = take_items(m, theirs, 0);
+    AUTO_MAP old = index_items(m, (const struct json *const *)before.v, before.n, merge_key);
+    AUTO_MAP kept = index_items(m, (const struct json *const *)merged->v, merged->n, merge_key);
+    out.v = arena_alloc(m->a, (before.n + 1) * sizeof(struct json *));
+    for (size_t i = 0; i < before.n; i++)
+        if (position(m, kept, before.v[i], merge_key))
+            out.v[out.n++] = before.v[i];
+    for (size_t i = 0; i < added.n && out.n < before.n; i++)
+        if (position(m, kept, added.v[i], merge_key) && !position(m, old, added.v[i], merge_key))
+            out.v[out.n++] = added.v[i];
+    return out;
+}
+
 static int apply_order(struct merger *m, const struct shape *s, struct json *original,
                        struct json *patch, const char *name, struct json *order)
 {
@@ -477,6 +503,8 @@ static int apply_order(struct merger *m, const struct shape *s, struct json *ori
     r = check_order(m, theirs, order, merge_key);
     if (r < 0 || (!mine && !theirs))
         return r;
+    if (json_size(mine) == 0 && json_size(theirs) == 0)
+        return fail(m, "InternalError", "no elements in any of the given slices");
     struct json *server = json_clone(m->a, mine), *merged = NULL;
     if (mine && theirs) {
         struct json *from = json_clone(m->a, theirs);
@@ -493,7 +521,8 @@ static int apply_order(struct merger *m, const struct shape *s, struct json *ori
     if (r < 0)
         return r;
     struct items all = take_items(m, merged, 0), wanted = take_items(m, order, 0);
-    struct items before = server ? take_items(m, server, 0) : (struct items){ NULL, 0 };
+    struct items before =
+        server ? order_before(m, server, theirs, &all, merge_key) : (struct items){ NULL, 0 };
     AUTO_MAP patch_order =
         index_items(m, (const struct json *const *)wanted.v, wanted.n, merge_key);
     AUTO_MAP server_order =
@@ -554,18 +583,34 @@ static int merge_member(struct merger *m, const struct shape *s, struct json *or
     return r;
 }
 
-static int delete_from_list(struct merger *m, struct json *original, const char *key,
-                            struct json *v)
+/* Objects are not deleted but merged, as a list of them by another name would be. */
+static int delete_from_list(struct merger *m, const struct shape *s, struct json *original,
+                            const char *key, struct json *v)
 {
     const char *name = str_skip_prefix(key, DELETE_PREFIX "/");
     if (str_empty(name))
         return fail(m, "BadRequest", "invalid patch format of primitive list");
     struct json *now = json_get(original, name);
-    if (json_is_array(now) && json_is_array(v))
-        delete_scalars(m, now, json_clone(m->a, v));
-    else if (json_is_null(v))
+    if (json_is_null(v))
         json_del(original, name);
-    return 0;
+    if (!json_is_array(now) || !json_is_array(v))
+        return 0;
+    struct member member;
+    struct json *merged = NULL;
+    bool objects = false;
+    int r = check_elements(m, now, v, &objects);
+    if (r == 0 && !objects)
+        delete_scalars(m, now, json_clone(m->a, v));
+    if (r < 0 || !objects)
+        return r;
+    r = find_member(m, s, name, &member);
+    if (r == 0)
+        r = merge_list(m, member.shape->kind == SHAPE_LIST ? member.shape->element : member.shape,
+                       json_clone(m->a, now), json_clone(m->a, v),
+                       member.merge_key ? member.merge_key : "", &merged);
+    if (r == 0)
+        json_set(m->a, original, name, merged);
+    return r;
 }
 
 static int merge_object(struct merger *m, const struct shape *s, struct json *original,
@@ -589,8 +634,9 @@ static int merge_object(struct merger *m, const struct shape *s, struct json *or
     JSON_FOREACH(it, patch) {
         if (r < 0)
             return r;
-        r = str_has_prefix(it.key, DELETE_PREFIX) ? delete_from_list(m, original, it.key, it.value)
-                                                  : merge_member(m, s, original, it.key, it.value);
+        r = str_has_prefix(it.key, DELETE_PREFIX)
+                ? delete_from_list(m, s, original, it.key, it.value)
+                : merge_member(m, s, original, it.key, it.value);
     }
     *ret = original;
     return r;
