@@ -531,14 +531,18 @@ static bool read_json(struct arena *a, const char *data, size_t len,
     return true;
 }
 
+/* A directive begins a line: what stands before it is no printable ASCII character (a line break of
+ * one of YAML's kinds, or a byte order mark). */
 static bool too_many_tags(const char *data, size_t len)
 {
     static const char directive[] = "%TAG";
     size_t n = 0;
-    const char *end = data + len, *hit;
-    for (; (hit = memmem(data, (size_t)(end - data), directive, 4)); data = hit + 4)
-        if (++n > TAGS_MAX)
+    const char *at = data, *end = data + len, *hit;
+    for (; (hit = memmem(at, (size_t)(end - at), directive, 4)); at = hit + 4) {
+        unsigned char before = hit == data ? '\n' : (unsigned char)hit[-1];
+        if ((before < ' ' || before >= 0x7f) && ++n > TAGS_MAX)
             return true;
+    }
     return false;
 }
 
