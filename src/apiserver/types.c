@@ -112,6 +112,7 @@ static void record_fill(struct api_type *t, const struct json *members)
         f->name = it.key;
         f->spec = it.value;
         f->shape = shape_of(go ? go : json_find_str(it.value, "type"));
+        f->in = json_find_str(it.value, "in");
         f->always = json_find_bool(it.value, false, "always");
         f->required = json_find_bool(it.value, false, "required");
         f->default_value = json_get(it.value, "default");

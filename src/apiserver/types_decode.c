@@ -1,6 +1,7 @@
 /* Decoding: JSON of a request becomes what the API server's typed decoder would have kept of it.
  *
- * The decoder goes on after a fault and reports the first one, so does this. What stays is what a
+ * The decoder goes on after a fault and reports the first one, so does this; but it ends at a value
+ * of a type that reads itself, and reports that. What stays is what a
  * typed object can hold: unknown members go (and are reported), explicit nulls mean absent, and
  * empty values of optional members that are no pointers cannot be told from absent ones, so they go
  * as well. Members that are always written come back in api_type_default(). */
@@ -13,6 +14,7 @@
 struct place {
     const struct place *up;
     const char *member;
+    const char *in;                /* the embedded struct of the member */
     const char *key;               /* of a map */
     size_t index;                  /* of a list, when member and key are NULL */
     const struct api_type *record; /* the struct that `member` belongs to */
@@ -22,6 +24,7 @@ struct decoder {
     struct arena *a;
     struct json *unknown;
     struct error *fault;
+    bool ended;
 };
 
 static struct json *decode(struct decoder *d, const struct shape *s, struct json *v,
@@ -34,6 +37,8 @@ static void append_members(struct buf *out, const struct place *at)
     if (!at)
         return;
     append_members(out, at->up);
+    if (at->in)
+        buf_printf(out, "%s%s", out->len ? "." : "", at->in);
     if (at->member)
         buf_printf(out, "%s%s", out->len ? "." : "", at->member);
 }
@@ -76,14 +81,25 @@ static struct json *wrong_type(struct decoder *d, const struct shape *s, const s
     return mismatch(d, s->go, scalar_describe(v), at);
 }
 
-/* Keeps the first fault. */
+/* A fault of a type that reads itself. */
 static struct json *from_scalar(struct decoder *d, struct json *v, struct error *err)
 {
-    if (err && !d->fault)
-        d->fault = err;
-    else
-        error_free(err);
+    if (!err)
+        return v;
+    error_free(d->fault);
+    d->fault = err;
+    d->ended = true;
     return v;
+}
+
+/* The same, in the words for a value of the wrong type. */
+static struct json *end_mismatch(struct decoder *d, const char *go, const char *what,
+                                 const struct place *at)
+{
+    error_free(d->fault);
+    d->fault = NULL;
+    d->ended = true;
+    return mismatch(d, go, what, at);
 }
 
 static void report_unknown(struct decoder *d, const char *name, const struct place *at)
@@ -155,7 +171,7 @@ static struct json *decode_struct(struct decoder *d, const struct shape *s, stru
             json_iter_remove(&it);
             continue;
         }
-        struct place here = { .up = at, .member = f->name, .record = s->record };
+        struct place here = { .up = at, .member = f->name, .in = f->in, .record = s->record };
         struct json *kept = decode(d, f->shape, it.value, &here);
         if (!kept || (!f->always && !f->shape->pointer && is_empty(f->shape, kept)))
             json_iter_remove(&it);
@@ -207,7 +223,7 @@ static struct json *decode_map(struct decoder *d, const struct shape *s, struct 
         struct json *kept;
         if (json_is_null(it.value)) {
             kept = zero_element(d, s->element);
-        } else if (s->quantities) {
+        } else if (s->quantities && !d->ended) {
             struct error *err = NULL;
             kept = scalar_decode_quantity(d->a, it.value, true, &err);
             kept = from_scalar(d, kept, err);
@@ -253,11 +269,22 @@ static struct json *decode_union(struct decoder *d, const struct shape *s, struc
         }
         return v;
     }
-    if (!d->fault)
-        error_set(&d->fault, ERROR_INVALID,
-                  s->kind == SHAPE_SCHEMA_OR_BOOL ? "boolean or JSON schema expected"
-                                                  : "expected an array or a JSON schema");
-    return NULL;
+    struct error *err = NULL;
+    error_set(&err, ERROR_INVALID,
+              s->kind == SHAPE_SCHEMA_OR_BOOL ? "boolean or JSON schema expected"
+                                              : "expected an array or a JSON schema");
+    return from_scalar(d, NULL, err);
+}
+
+static struct json *decode_int_or_string(struct decoder *d, struct json *v, const struct place *at)
+{
+    int64_t n = json_int(v, 0);
+    if (json_is_string(v) || (json_type(v) == JSON_INT && n >= INT32_MIN && n <= INT32_MAX))
+        return v;
+    return end_mismatch(d, "int32",
+                        json_is_number(v) ? arena_printf(d->a, "number %s", json_text(d->a, v))
+                                          : scalar_describe(v),
+                        at);
 }
 
 static struct json *decode(struct decoder *d, const struct shape *s, struct json *v,
@@ -265,6 +292,8 @@ static struct json *decode(struct decoder *d, const struct shape *s, struct json
 {
     struct error *err = NULL;
     struct json *kept;
+    if (d->ended)
+        return v;
     switch (s->kind) {
     case SHAPE_STRING:
         return json_is_string(v) ? v : wrong_type(d, s, v, at);
@@ -284,10 +313,11 @@ static struct json *decode(struct decoder *d, const struct shape *s, struct json
         kept = scalar_decode_quantity(d->a, v, false, &err);
         return from_scalar(d, kept, err);
     case SHAPE_INT_OR_STRING:
-        kept = scalar_decode_int_or_string(d->a, v, &err);
-        return from_scalar(d, kept, err);
+        return decode_int_or_string(d, v, at);
     case SHAPE_TIME:
     case SHAPE_MICRO_TIME:
+        if (!json_is_string(v))
+            return end_mismatch(d, "string", scalar_describe(v), at);
         kept = scalar_decode_time(d->a, v, s->kind == SHAPE_MICRO_TIME, &err);
         return from_scalar(d, kept, err);
     case SHAPE_RAW:

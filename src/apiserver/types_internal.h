@@ -37,6 +37,7 @@ struct shape {
 
 struct type_field {
     const char *name;
+    const char *in; /* the embedded struct that it is a member of; NULL: none */
     const struct shape *shape;
     bool always; /* written even when it is empty */
     bool required;
@@ -65,7 +66,6 @@ struct json *scalar_decode_bytes(struct arena *a, const struct json *v, struct e
 struct json *scalar_decode_quantity(struct arena *a, const struct json *v, bool round_to_milli,
                                     struct error **err);
 struct json *scalar_decode_time(struct arena *a, const struct json *v, bool micro,
-                                struct error **err);
-struct json *scalar_decode_int_or_string(struct arena *a, const struct json *v, struct error **err);
+                                struct error **err); /* of a string */
 /* "string", "number", "array" …: how the decoder calls a value that it cannot use. */
 const char *scalar_describe(const struct json *v);

@@ -195,11 +195,6 @@ struct json *scalar_decode_time(struct arena *a, const struct json *v, bool micr
                                 struct error **err)
 {
     const char *text = json_string(v);
-    if (!text) {
-        error_set(err, ERROR_INVALID, "json: cannot unmarshal %s into Go value of type string",
-                  scalar_describe(v));
-        return NULL;
-    }
     int64_t ns;
     if (check_layout(a, text, micro, err) < 0)
         return NULL;
@@ -214,19 +209,4 @@ struct json *scalar_decode_time(struct arena *a, const struct json *v, bool micr
     else
         time_format_rfc3339(ns, out);
     return json_new_string(a, out);
-}
-
-/* ---- numbers or strings ---------------------------------------------------------------------- */
-
-struct json *scalar_decode_int_or_string(struct arena *a, const struct json *v, struct error **err)
-{
-    if (json_is_string(v))
-        return (struct json *)(uintptr_t)v;
-    int64_t n = json_int(v, 0);
-    if (json_type(v) == JSON_INT && n >= INT32_MIN && n <= INT32_MAX)
-        return (struct json *)(uintptr_t)v;
-    error_set(err, ERROR_INVALID, "json: cannot unmarshal %s into Go value of type int32",
-              json_is_number(v) ? arena_printf(a, "number %s", json_text(a, v))
-                                : scalar_describe(v));
-    return NULL;
 }

@@ -23,6 +23,7 @@ type field struct {
 	PatchStrategy string `json:"patchStrategy,omitempty"`
 	PatchMergeKey string `json:"patchMergeKey,omitempty"`
 	Order         int    `json:"order"`
+	In            string `json:"in,omitempty"` // the embedded struct that it is a member of
 }
 
 type dump struct {
@@ -80,7 +81,7 @@ func visit(t reflect.Type) {
 	out.Structs[name] = fields
 	path := strings.ReplaceAll(t.PkgPath(), "/", ".")
 	out.OpenAPI[name] = path + "." + t.Name()
-	collect(t, fields)
+	collect(t, "", fields)
 }
 
 // The type behind a name, written with the names of its parts.
@@ -94,18 +95,18 @@ func under(t reflect.Type) string {
 	return t.Kind().String()
 }
 
-func collect(t reflect.Type, fields map[string]field) {
+func collect(t reflect.Type, in string, fields map[string]field) {
 	for i := 0; i < t.NumField(); i++ {
 		f := t.Field(i)
 		parts := strings.Split(f.Tag.Get("json"), ",")
 		if f.Anonymous && parts[0] == "" {
-			collect(f.Type, fields)
+			collect(f.Type, strings.TrimPrefix(in+"."+f.Name, "."), fields)
 			continue
 		}
 		if parts[0] == "-" || parts[0] == "" {
 			continue
 		}
-		r := field{Type: f.Type.String(), Order: len(fields),
+		r := field{Type: f.Type.String(), Order: len(fields), In: in,
 			PatchStrategy: f.Tag.Get("patchStrategy"), PatchMergeKey: f.Tag.Get("patchMergeKey")}
 		for _, option := range parts[1:] {
 			r.OmitEmpty = r.OmitEmpty || option == "omitempty"
