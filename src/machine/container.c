@@ -239,20 +239,38 @@ enum container_life container_adopt(struct arena *a, const char *dir, int64_t no
 
 /* ---- sweeping ---------------------------------------------------------------------------------------------------- */
 
-/* The directory of the container that a process belongs to, or NULL. */
-static char *marked_dir(const char *pid)
+static size_t read_environ(const char *pid, char data[ENVIRON_MAX])
 {
     char path[64];
     snprintf(path, sizeof(path), "/proc/%.20s/environ", pid);
     AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return NULL;
-    AUTO_FREE char *data = mem_alloc(ENVIRON_MAX);
     size_t len = 0;
     ssize_t n;
-    while (len < ENVIRON_MAX - 1 && (n = read(fd, data + len, ENVIRON_MAX - 1 - len)) > 0)
+    while (fd >= 0 && len < ENVIRON_MAX - 1 &&
+           (n = read(fd, data + len, ENVIRON_MAX - 1 - len)) > 0)
         len += (size_t)n;
     data[len] = '\0';
+    return len;
+}
+
+/* Neither a zombie nor a thread of the kernel. */
+static bool has_program(const char *pid)
+{
+    char path[64], byte;
+    snprintf(path, sizeof(path), "/proc/%.20s/exe", pid);
+    return readlink(path, &byte, 1) > 0;
+}
+
+/* The directory of the container that a process belongs to, or NULL. In the middle of execve() a
+ * process has its new program already and no environment yet, so that is looked at again. */
+static char *marked_dir(const char *pid)
+{
+    AUTO_FREE char *data = mem_alloc(ENVIRON_MAX);
+    size_t len = read_environ(pid, data);
+    for (int again = 0; len == 0 && again < 10 && has_program(pid); again++) {
+        usleep(500);
+        len = read_environ(pid, data);
+    }
     for (char *at = data; at < data + len; at += strlen(at) + 1) {
         const char *dir = str_skip_prefix(at, CONTAINER_ENV "=");
         if (dir)
