@@ -123,9 +123,10 @@ static int check_type(struct api_request *rq, const struct json *obj, const char
         return 0;
     return fail_patched(
         rq, shown,
-        arena_printf(rq->a,
-                     "no kind %s is registered for version %s in scheme \"pkg/runtime/scheme.go:111\"",
-                     go_quote(rq->a, kind ? kind : ""), go_quote(rq->a, api_version ? api_version : "")));
+        arena_printf(
+            rq->a,
+            "no kind %s is registered for version %s in scheme \"pkg/runtime/scheme.go:111\"",
+            go_quote(rq->a, kind ? kind : ""), go_quote(rq->a, api_version ? api_version : "")));
 }
 
 int patch_apply(struct api_request *rq, const struct patch *p, const struct json *old,

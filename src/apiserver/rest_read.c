@@ -34,8 +34,8 @@ struct json *rest_view(struct arena *a, const struct served_kind *sk, const stru
     struct json *v = kube_object_parse(a, o);
     if (rest_is_as_stored(sk, o))
         return v;
-    /* Defaults are those of the version in which it is stored. Another one's would be new values that
-     * nobody has set. */
+    /* Defaults are those of the version in which it is stored. Another one's would be new values
+     * that nobody has set. */
     const struct served_kind *kept = sk->storage_kind ? sk->storage_kind : sk;
     if (kept->k->schema)
         schema_default(a, kept->k->schema, v);
@@ -102,9 +102,10 @@ void rest_reply_object(struct api_request *rq, struct api_reply *reply, int stat
 int rest_fail_too_large_version(struct api_request *rq, uint64_t version)
 {
     struct arena *a = rq->a;
-    const char *message = arena_printf(a, "Timeout: Too large resource version: %llu, current: %llu",
-                                       (unsigned long long)version,
-                                       (unsigned long long)store_version(rq->server->store));
+    const char *message =
+        arena_printf(a, "Timeout: Too large resource version: %llu, current: %llu",
+                     (unsigned long long)version,
+                     (unsigned long long)store_version(rq->server->store));
     struct json *details = OBJ("causes",
                                ARR(OBJ("reason", STR("ResourceVersionTooLarge"), "message",
                                        STR("Too large resource version"))),
@@ -282,8 +283,7 @@ bool rest_filter_matches(const struct rest_filter *f, const struct kube_object *
         return false;
     if (!f->fields)
         return true;
-    return meta_fields_match(f->fields, o) &&
-           (!f->fields_need_value || fields_match(f, value));
+    return meta_fields_match(f->fields, o) && (!f->fields_need_value || fields_match(f, value));
 }
 
 static bool matches(struct api_request *rq, const struct rest_filter *f,

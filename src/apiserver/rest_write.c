@@ -388,10 +388,10 @@ static int check_preconditions(struct write *w, struct json *obj, const struct k
     }
     uint64_t number = 0;
     if (str_to_uint64(version, &number) < 0)
-        return request_fail_unnamed(
-            rq, 500,
-            arena_printf(rq->a, "strconv.ParseUint: parsing %s: invalid syntax",
-                         go_quote(rq->a, version)));
+        return request_fail_unnamed(rq, 500,
+                                    arena_printf(rq->a,
+                                                 "strconv.ParseUint: parsing %s: invalid syntax",
+                                                 go_quote(rq->a, version)));
     if (!STREQ(version, current->resource_version))
         return request_fail_conflict(rq, rq->name);
     return 0;

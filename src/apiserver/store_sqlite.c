@@ -150,7 +150,8 @@ int store_db_open(const char *path, struct store_db **ret, struct error **err)
 {
     struct store_db *db = NEW0(struct store_db);
     db->path = mem_strdup(path);
-    /* Secrets are in it, and SQLite would let everyone read it. The files beside it get its mode. */
+    /* Secrets are in it, and SQLite would let everyone read it. The files beside it get its mode.
+     */
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd >= 0)
         close(fd); /* where it cannot be made, SQLite says why */

@@ -1,8 +1,10 @@
-/* What the server knows of one kind, built-in or from a CRD: names, shape, and the rules of writing it.
+/* What the server knows of one kind, built-in or from a CRD: names, shape, and the rules of writing
+ * it.
  *
- * rest.c does what all kinds share (metadata, versions, preconditions, finalizers, generation, dry-run); a strategy adds the
- * kind's own part. Built-in kinds are described by data/kinds.json (fields, types, defaults, merge keys: types.h) plus C in
- * kinds/KIND.c for what data cannot say; kinds of CRDs by their schema. */
+ * rest.c does what all kinds share (metadata, versions, preconditions, finalizers, generation,
+ * dry-run); a strategy adds the kind's own part. Built-in kinds are described by data/kinds.json
+ * (fields, types, defaults, merge keys: types.h) plus C in kinds/KIND.c for what data cannot say;
+ * kinds of CRDs by their schema. */
 #pragma once
 
 #include "kube/resource.h"
@@ -15,31 +17,34 @@ struct store;
 struct strategy_context {
     struct arena *a;
     int64_t now_wall_ns;
-    struct store *store;          /* reads only */
-    const struct json *old;       /* the stored object; NULL on create */
-    const char *subresource;      /* "", "status" */
-    struct json *warnings;        /* array of strings: sent as Warning headers */
-    void *server;                 /* struct apiserver *, for allocators */
+    struct store *store;     /* reads only */
+    const struct json *old;  /* the stored object; NULL on create */
+    const char *subresource; /* "", "status" */
+    struct json *warnings;   /* array of strings: sent as Warning headers */
+    void *server;            /* struct apiserver *, for allocators */
 };
 
 struct api_strategy {
-    /* Defaults of the kind; runs on create and update after decoding. NULL: only what the type data say. */
+    /* Defaults of the kind; runs on create and update after decoding. NULL: only what the type data
+     * say. */
     void (*set_defaults)(struct strategy_context *x, struct json *obj);
-    /* Drops or carries over fields that this write may not change (status on spec writes and the reverse is done by
-     * rest.c when the kind has the status subresource). */
+    /* Drops or carries over fields that this write may not change (status on spec writes and the
+     * reverse is done by rest.c when the kind has the status subresource). */
     void (*prepare)(struct strategy_context *x, struct json *obj);
     /* All rules for create (x->old NULL) and update. */
-    void (*validate)(struct strategy_context *x, const struct json *obj, struct field_errors *errors);
-    /* Runs last before an object is stored: allocations such as ClusterIPs. Fails with either something in errors (what was
-     * asked for cannot be had) or err. */
-    int (*allocate)(struct strategy_context *x, struct json *obj, struct field_errors *errors, struct error **err);
+    void (*validate)(struct strategy_context *x, const struct json *obj,
+                     struct field_errors *errors);
+    /* Runs last before an object is stored: allocations such as ClusterIPs. Fails with either
+     * something in errors (what was asked for cannot be had) or err. */
+    int (*allocate)(struct strategy_context *x, struct json *obj, struct field_errors *errors,
+                    struct error **err);
 };
 
 struct table_column {
     const char *name;
-    const char *type;             /* "string", "integer", "date", "boolean", "number" */
-    const char *format;           /* "name" for the first, else "" */
-    int priority;                 /* 0 shown always, 1 with -o wide */
+    const char *type;   /* "string", "integer", "date", "boolean", "number" */
+    const char *format; /* "name" for the first, else "" */
+    int priority;       /* 0 shown always, 1 with -o wide */
     const char *description;
 };
 
@@ -47,16 +52,17 @@ struct api_kind {
     struct kube_resource resource;
     const char *singular;
     const char *list_kind;
-    const char *const *short_names;   /* NULL-terminated */
+    const char *const *short_names; /* NULL-terminated */
     const char *const *categories;
-    bool has_status;                  /* status subresource */
-    bool has_generation;              /* metadata.generation grows with spec changes */
-    bool deletes_gracefully;          /* Pods: deletionGracePeriodSeconds, removed by the node with grace 0 */
+    bool has_status;     /* status subresource */
+    bool has_generation; /* metadata.generation grows with spec changes */
+    bool
+        deletes_gracefully; /* Pods: deletionGracePeriodSeconds, removed by the node with grace 0 */
     bool builtin;
-    const struct api_strategy *strategy;       /* never NULL */
-    const char *const *field_selectors;        /* besides metadata.name and metadata.namespace */
-    /* Changes a copy of an object so that its fields stand where the names in field_selectors look for them, with what absent
-     * ones are; NULL: they do. */
+    const struct api_strategy *strategy; /* never NULL */
+    const char *const *field_selectors;  /* besides metadata.name and metadata.namespace */
+    /* Changes a copy of an object so that its fields stand where the names in field_selectors look
+     * for them, with what absent ones are; NULL: they do. */
     void (*selectable)(struct arena *a, struct json *obj);
     /* Tables. `cells` appends one value per column; NULL: name and age only. */
     const struct table_column *columns;
@@ -67,9 +73,10 @@ struct api_kind {
     /* CRDs: compiled schema of this version, custom printer columns; NULL for built-in kinds. */
     struct schema *schema;
     struct crd_columns *crd_columns;
-    const char *storage_version;               /* CRDs: objects are kept in it */
+    const char *storage_version; /* CRDs: objects are kept in it */
 };
 
-/* The built-in kinds, a table ending with resource.plural NULL: Namespace, Node, Pod, Service, Endpoints, ConfigMap, Secret,
- * Event, ServiceAccount, PersistentVolumeClaim, StatefulSet, ControllerRevision, Lease, CustomResourceDefinition. */
+/* The built-in kinds, a table ending with resource.plural NULL: Namespace, Node, Pod, Service,
+ * Endpoints, ConfigMap, Secret, Event, ServiceAccount, PersistentVolumeClaim, StatefulSet,
+ * ControllerRevision, Lease, CustomResourceDefinition. */
 extern const struct api_kind *const api_builtin_kinds[];
