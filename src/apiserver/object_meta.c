@@ -3,6 +3,7 @@
 #include "apiserver/status.h"
 #include "apiserver/types_internal.h"
 #include "base/clock.h"
+#include "base/map.h"
 #include "base/rand.h"
 #include "base/str.h"
 #include "kube/meta.h"
@@ -34,8 +35,7 @@ void object_meta_create(struct arena *a, const struct api_kind *k, struct json *
 {
     struct json *meta = json_ensure_object(a, obj, "metadata");
     static const char *const servers[] = { "deletionTimestamp", "deletionGracePeriodSeconds",
-                                           "selfLink",          "managedFields",
-                                           "generation",        "resourceVersion" };
+                                           "selfLink", "managedFields", "resourceVersion" };
     for (size_t i = 0; i < COUNT_OF(servers); i++)
         json_del(meta, servers[i]);
     char uid[37], now[TIME_RFC3339_SIZE];
@@ -83,15 +83,45 @@ struct json *object_in_order(struct arena *a, const struct served_kind *sk, stru
     return out;
 }
 
+void object_meta_dedup_owners(struct arena *a, struct json *obj, struct json *warnings)
+{
+    struct json *refs = json_find(obj, "metadata", "ownerReferences");
+    const char *uids = NULL;
+    AUTO_MAP seen = map_new(NULL);
+    JSON_FOREACH(it, refs) {
+        AUTO_BUF text = BUF_INIT(MIB);
+        json_write_canonical(it.value, &text);
+        if (!map_has(seen, buf_str(&text))) {
+            map_set(seen, buf_str(&text), refs);
+            continue;
+        }
+        const char *uid = json_find_str(it.value, "uid");
+        uids = uids ? arena_printf(a, "%s, %s", uids, uid ? uid : "") : uid ? uid : "";
+        json_iter_remove(&it);
+    }
+    if (uids)
+        json_append(
+            warnings,
+            json_new_stringf(
+                a,
+                ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, "
+                "and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: %s",
+                uids));
+}
+
 /* ---- validation --------------------------------------------------------------------------------------------------- */
 
 static metadata_name_rule *name_rule(const struct api_kind *k)
 {
     const struct kube_resource *r = &k->resource;
-    bool core = STREQ(r->group, "");
+    bool core = k->builtin && STREQ(r->group, "");
     if (core && STREQ(r->plural, "services"))
         return kube_validate_dns1035_label;
     if (core && STREQ(r->plural, "namespaces"))
+        return kube_validate_dns1123_label;
+    if (core && STREQ(r->plural, "events"))
+        return metadata_name_path_segment;
+    if (k->builtin && STREQ(r->plural, "statefulsets"))
         return kube_validate_dns1123_label;
     return kube_validate_dns1123_subdomain;
 }
@@ -119,7 +149,7 @@ void object_meta_validate(const struct api_kind *k, const struct json *obj,
     const struct json *meta = json_get(obj, "metadata");
     const struct field_path *path = FIELD(NULL, "metadata");
     metadata_validate(meta, k->resource.namespaced, name_rule(k), path, errors);
-    if (k->builtin)
+    if (k->builtin && !STREQ(k->resource.plural, "leases") && !STREQ(k->resource.plural, "events"))
         check_finalizers_are_qualified(json_get(meta, "finalizers"), FIELD(path, "finalizers"),
                                        errors);
 }

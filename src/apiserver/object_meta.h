@@ -10,6 +10,8 @@
  * words them. */
 int object_meta_decode(struct arena *a, struct json *obj, struct json *unknown, struct error **err);
 
+/* An owner that is named twice, word for word, is kept once, with a warning. */
+void object_meta_dedup_owners(struct arena *a, struct json *obj, struct json *warnings);
 /* Sets what the server sets on a new object: uid, creationTimestamp, generation; drops what only it
  * may set. */
 void object_meta_create(struct arena *a, const struct api_kind *k, struct json *obj,

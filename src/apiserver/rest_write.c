@@ -115,23 +115,36 @@ static void warn_about_finalizers(struct api_request *rq, const struct json *obj
     }
 }
 
+static void validate_metadata(const struct api_kind *k, const struct json *obj,
+                              const struct json *old, struct field_errors *errors)
+{
+    object_meta_validate(k, obj, errors);
+    if (old)
+        object_meta_validate_update(obj, old, errors);
+}
+
 static int validate(struct api_request *rq, struct strategy_context *x, const struct json *obj,
                     const struct json *old)
 {
     const struct api_kind *k = rq->kind->k;
     struct field_errors errors = { .arena = rq->a };
-    if (k->schema)
-        warn_about_finalizers(rq, obj, old);
-    object_meta_validate(k, obj, &errors);
-    if (old)
-        object_meta_validate_update(obj, old, &errors);
+    if (!k->metadata_last)
+        validate_metadata(k, obj, old, &errors);
     if (k->schema && is_status_write(rq))
         schema_validate_status(k->schema, obj, old, &errors);
     else if (k->schema)
         schema_validate(k->schema, obj, old, &errors);
     if (k->strategy->validate)
         k->strategy->validate(x, obj, &errors);
-    return errors.count ? request_fail_invalid(rq, meta_name(obj), &errors) : 0;
+    if (k->metadata_last && errors.count == 0)
+        validate_metadata(k, obj, old, &errors);
+    if (errors.count)
+        return request_fail_invalid(rq, meta_name(obj), &errors);
+    if (k->schema)
+        warn_about_finalizers(rq, obj, old);
+    if (k->strategy->warn)
+        k->strategy->warn(x, obj);
+    return 0;
 }
 
 static int admit(struct api_request *rq, const struct json *obj, const struct json *old)
@@ -181,6 +194,7 @@ struct write {
     struct json *input;        /* create, update: the decoded object; taken over by the write */
     const struct patch *patch; /* or what to do to the stored one */
     bool allow_create;         /* an update may create */
+    bool has_version;          /* what is to be created says that it was stored before */
     bool created;
     struct json *outcome; /* of a dry run */
 };
@@ -211,6 +225,7 @@ static int prepare_create(struct api_request *rq, struct json *obj)
 {
     const struct api_kind *k = rq->kind->k;
     struct strategy_context x = strategy_context(rq, NULL);
+    object_meta_dedup_owners(rq->a, obj, rq->warnings);
     object_meta_create(rq->a, k, obj, x.now_wall_ns);
     if (k->has_status && !keeps_status_on_create(k))
         json_del(obj, "status");
@@ -227,6 +242,9 @@ static int decide_create(void *ctx, const struct kube_object *current, struct ar
     struct write *w = ctx;
     struct api_request *rq = w->rq;
     struct json *obj = w->input;
+    if (w->has_version && !rq->dry_run)
+        return request_fail_unnamed(rq, 500,
+                                    "resourceVersion should not be set on objects to be created");
     if (current)
         return request_fail_exists(rq, meta_name(obj));
     int r = rest_check_namespace(rq, meta_name(obj), true);
@@ -321,9 +339,7 @@ int rest_create(struct api_request *rq, struct api_reply *reply)
     struct json *meta = json_get(w.input, "metadata");
     const char *version = json_find_str(meta, "resourceVersion"),
                *prefix = json_find_str(meta, "generateName");
-    if (!str_empty(version) && !STREQ(version, "0"))
-        return request_fail_unnamed(rq, 500,
-                                    "resourceVersion should not be set on objects to be created");
+    w.has_version = !str_empty(version) && !STREQ(version, "0");
     if (str_empty(json_find_str(meta, "name")) && !str_empty(prefix))
         return create_generated(&w, arena_strdup(rq->a, prefix), reply);
     return create_named(&w, reply);
@@ -412,6 +428,7 @@ static int prepare_update(struct api_request *rq, struct json *obj, const struct
 {
     const struct api_kind *k = rq->kind->k;
     struct strategy_context x = strategy_context(rq, old);
+    object_meta_dedup_owners(rq->a, obj, rq->warnings);
     object_meta_update(rq->a, obj, old);
     set_defaults(rq, &x, obj);
     obj = separate_status(rq, obj, old);

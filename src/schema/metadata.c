@@ -71,8 +71,10 @@ static void check_owner(const struct json *ref, const struct field_path *path,
                         struct field_errors *errors)
 {
     const char *api_version = json_find_str(ref, "apiVersion"), *kind = json_find_str(ref, "kind");
-    const char *version = api_version ? strrchr(api_version, '/') : NULL;
-    version = version ? version + 1 : api_version;
+    const char *slash = api_version ? strchr(api_version, '/') : NULL;
+    const char *version = slash ? slash + 1 : api_version;
+    if (version && strchr(version, '/'))
+        version = NULL;
     if (str_empty(version))
         field_invalid_str(errors, FIELD(path, "apiVersion"), api_version,
                           "version must not be empty");
@@ -161,9 +163,14 @@ void metadata_validate(const struct json *meta, bool namespaced, metadata_name_r
         size_t len = strlen(prefix);
         struct error *err = NULL;
         rule(len > 1 && prefix[len - 1] == '-'
-                 ? arena_printf(errors->arena, "%.*sa", (int)len - 1, prefix)
+                 ? arena_printf(errors->arena, "%.*sa", (int)len - 2, prefix)
                  : prefix,
              &err);
+        /* ".", which is no name, may begin one */
+        if (rule == metadata_name_path_segment && (STREQ(prefix, ".") || STREQ(prefix, ".."))) {
+            error_free(err);
+            err = NULL;
+        }
         field_invalid_each(errors, FIELD(path, "generateName"), prefix, err);
     }
     if (str_empty(name))

@@ -10,7 +10,7 @@ static void validate(struct strategy_context *x, const struct json *obj,
 {
     const struct json *data = json_get(obj, "data"), *revision = json_get(obj, "revision");
     check_not_negative(revision, FIELD(NULL, "revision"), errors);
-    if (json_is_null(data))
+    if (json_is_null(data) && !x->old)
         field_required(errors, FIELD(NULL, "data"), "data is mandatory");
     else if (x->old && !same_value(data, json_get(x->old, "data")))
         field_invalid(errors, FIELD(NULL, "data"), data, "field is immutable");

@@ -6,9 +6,12 @@
 #include "apiserver/kinds/crd_versions.h"
 #include "apiserver/kinds/kinds.h"
 #include "apiserver/kinds/rules.h"
+#include "apiserver/status.h"
+#include "base/map.h"
 #include "base/str.h"
 #include "kube/meta.h"
 #include "kube/selector.h"
+#include "schema/format.h"
 #include "json/build.h"
 
 /* ---- defaults -------------------------------------------------------------------------------- */
@@ -34,9 +37,34 @@ static bool has_rules(const struct json *v)
     return false;
 }
 
+/* Formats of strings that nobody checks, and that `seen` has not; appended to ret unless it is
+ * NULL.
+ */
+static void find_formats(struct arena *a, const struct json *schema, struct map *seen,
+                         struct json *ret)
+{
+    static char present;
+    const char *format = json_find_str(schema, "format");
+    if (!str_empty(format) && str_eq(json_find_str(schema, "type"), "string") &&
+        !format_find(format) && !map_has(seen, format)) {
+        map_set(seen, format, &present);
+        if (ret)
+            json_append(ret, STRF("unrecognized format %s", go_quote(a, format)));
+    }
+    JSON_FOREACH(it, schema)
+        find_formats(a, it.value, seen, ret);
+}
+
 static void warn(struct strategy_context *x, const struct json *obj)
 {
     struct arena *a = x->a;
+    if (!STREQ(x->subresource, ""))
+        return;
+    AUTO_MAP seen = map_new(NULL);
+    JSON_FOREACH(it, json_find(x->old, "spec", "versions"))
+        find_formats(a, json_find(it.value, "schema", "openAPIV3Schema"), seen, NULL);
+    JSON_FOREACH(it, json_find(obj, "spec", "versions"))
+        find_formats(a, json_find(it.value, "schema", "openAPIV3Schema"), seen, x->warnings);
     JSON_FOREACH(it, json_find(obj, "spec", "versions"))
         if (has_rules(json_find(it.value, "schema", "openAPIV3Schema")))
             json_append(
@@ -45,12 +73,6 @@ static void warn(struct strategy_context *x, const struct json *obj)
                     "spec.versions[%zu].schema.openAPIV3Schema: x-kubernetes-validations are kept but not evaluated by this "
                     "server",
                     it.index));
-}
-
-static void prepare(struct strategy_context *x, struct json *obj)
-{
-    if (STREQ(x->subresource, ""))
-        warn(x, obj);
 }
 
 /* ---- names ----------------------------------------------------------------------------------- */
@@ -355,8 +377,8 @@ const struct api_kind kind_crd = {
     .has_generation = true,
     .builtin = true,
     .strategy = &(const struct api_strategy){ .set_defaults = set_defaults,
-                                              .prepare = prepare,
-                                              .validate = validate },
+                                              .validate = validate,
+                                              .warn = warn },
     .field_selectors = (const char *const[]){ NULL },
     .columns = columns,
     .column_count = COUNT_OF(columns),

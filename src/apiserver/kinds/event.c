@@ -128,6 +128,7 @@ const struct api_kind kind_event = {
     .short_names = (const char *const[]){ "ev", NULL },
     .categories = (const char *const[]){ NULL },
     .builtin = true,
+    .metadata_last = true,
     .strategy = &(const struct api_strategy){ .validate = validate },
     .field_selectors =
         (const char *const[]){

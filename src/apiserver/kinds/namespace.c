@@ -1,18 +1,40 @@
 /* Namespaces: a label with their name, the finalizer of the namespace controller, and a phase that
  * follows deletion. */
+#include <string.h>
+
 #include "apiserver/kinds/kinds.h"
 #include "apiserver/kinds/rules.h"
 #include "base/str.h"
 #include "kube/meta.h"
 #include "json/build.h"
 
-static void set_defaults(struct strategy_context *x, struct json *obj)
+static void label(struct arena *a, struct json *obj)
 {
-    struct json *meta = json_ensure_object(x->a, obj, "metadata");
+    struct json *meta = json_ensure_object(a, obj, "metadata");
     const char *name = meta_name(obj);
     if (*name)
-        json_set_str(x->a, json_ensure_object(x->a, meta, "labels"), "kubernetes.io/metadata.name",
-                     name);
+        json_set_str(a, json_ensure_object(a, meta, "labels"), "kubernetes.io/metadata.name", name);
+}
+
+/* By now a generated name looks like any other, but for its beginning and length. */
+static bool is_generated(const struct json *obj)
+{
+    const char *prefix = json_find_str(obj, "metadata", "generateName"), *name = meta_name(obj);
+    return !str_empty(prefix) && str_has_prefix(name, prefix) && strlen(name) == strlen(prefix) + 5;
+}
+
+/* A name that is generated is not known to defaults, and the label of it not to the rules. */
+static void set_defaults(struct strategy_context *x, struct json *obj)
+{
+    if (x->old || !is_generated(obj))
+        label(x->a, obj);
+}
+
+static int finish(struct strategy_context *x, struct json *obj, struct field_errors *errors,
+                  struct error **err)
+{
+    label(x->a, obj);
+    return 0;
 }
 
 static bool has_finalizer(const struct json *finalizers)
@@ -78,7 +100,8 @@ const struct api_kind kind_namespace = {
     .builtin = true,
     .strategy = &(const struct api_strategy){ .set_defaults = set_defaults,
                                               .prepare = prepare,
-                                              .validate = validate },
+                                              .validate = validate,
+                                              .allocate = finish },
     .field_selectors = (const char *const[]){ "name", "status.phase", NULL },
     .columns = columns,
     .column_count = COUNT_OF(columns),

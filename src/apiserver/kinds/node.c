@@ -16,6 +16,43 @@ static void set_defaults(struct strategy_context *x, struct json *obj)
         json_set(x->a, status, "allocatable", json_clone(x->a, capacity));
 }
 
+/* What features that are off or gone would hold. */
+static void drop_disabled(struct json *obj, const struct json *old)
+{
+    if (!json_find(old, "spec", "configSource"))
+        json_del(json_get(obj, "spec"), "configSource");
+    if (!old)
+        json_del(json_get(obj, "status"), "config");
+    if (!json_find(old, "status", "declaredFeatures"))
+        json_del(json_get(obj, "status"), "declaredFeatures");
+}
+
+/* podCIDR is the first of podCIDRs, and counts when both are given. */
+static void join_cidrs(struct arena *a, struct json *spec)
+{
+    const char *one = json_find_str(spec, "podCIDR"),
+               *first = json_string(json_at(json_get(spec, "podCIDRs"), 0));
+    if (!str_empty(one) && !str_eq(one, first))
+        json_set(a, spec, "podCIDRs", ARR(STR(one)));
+    else if (str_empty(one) && first)
+        json_set_str(a, spec, "podCIDR", first);
+}
+
+static void prepare(struct strategy_context *x, struct json *obj)
+{
+    drop_disabled(obj, x->old);
+    join_cidrs(x->a, json_get(obj, "spec"));
+}
+
+static void warn(struct strategy_context *x, const struct json *obj)
+{
+    if (!str_empty(json_find_str(obj, "spec", "externalID")))
+        json_append(x->warnings,
+                    json_new_string(
+                        x->a,
+                        "spec.externalID: this field is deprecated, and is unused by Kubernetes"));
+}
+
 /* ---- validation ------------------------------------------------------------------------------ */
 
 static bool is_repeated_taint(const struct json *taints, size_t index, const struct json *taint)
@@ -63,6 +100,19 @@ static void check_resources(const struct json *obj, const char *name, struct fie
                                 FIELD(FIELD(FIELD(NULL, "status"), name), it.key), errors);
 }
 
+static void check_cidrs(const struct json *cidrs, struct field_errors *errors)
+{
+    const struct field_path *p = FIELD(FIELD(NULL, "spec"), "podCIDRs");
+    bool families[2] = { false, false };
+    JSON_FOREACH(it, cidrs) {
+        const char *cidr = json_string(it.value) ? json_string(it.value) : "";
+        check_cidr(cidr, FIELD_AT(p, it.index), errors);
+        families[strchr(cidr, ':') != NULL] = true;
+    }
+    if (json_size(cidrs) > 2 || (json_size(cidrs) == 2 && families[0] != families[1]))
+        field_invalid(errors, p, cidrs, "may specify no more than one CIDR for each IP family");
+}
+
 static void check_addresses(const struct json *addresses, struct field_errors *errors)
 {
     JSON_FOREACH(it, addresses) {
@@ -106,6 +156,7 @@ static void validate(struct strategy_context *x, const struct json *obj,
         check_taints(json_find(obj, "spec", "taints"), errors);
         check_resources(obj, "capacity", errors);
         check_resources(obj, "allocatable", errors);
+        check_cidrs(json_find(obj, "spec", "podCIDRs"), errors);
     }
     if (x->old)
         validate_update(obj, x->old, errors);
@@ -199,7 +250,9 @@ const struct api_kind kind_node = {
     .categories = (const char *const[]){ NULL },
     .has_status = true,
     .builtin = true,
-    .strategy = &(const struct api_strategy){ .set_defaults = set_defaults, .validate = validate },
+    .strategy =
+        &(const struct api_strategy){
+            .set_defaults = set_defaults, .prepare = prepare, .validate = validate, .warn = warn },
     .field_selectors = (const char *const[]){ "spec.unschedulable", NULL },
     .selectable = selectable,
     .columns = columns,

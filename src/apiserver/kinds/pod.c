@@ -103,7 +103,23 @@ static void prepare_create(struct strategy_context *x, struct json *obj)
         json_set_int(a, spec, "priority", 0);
     if (!json_get(spec, "preemptionPolicy"))
         json_set_str(a, spec, "preemptionPolicy", "PreemptLowerPriority");
-    podspec_warn(spec, FIELD(NULL, "spec"), x->warnings, a);
+    podspec_apply_label_keys(a, spec, json_find(obj, "metadata", "labels"));
+}
+
+static void warn(struct strategy_context *x, const struct json *obj)
+{
+    CLEANUP(error_cleanup) struct error *err = NULL;
+    if (x->old)
+        return;
+    if (kube_validate_dns1123_label(meta_name(obj), &err) < 0)
+        json_append(
+            x->warnings,
+            json_new_stringf(
+                x->a,
+                "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a "
+                "DNS label is recommended: [%s]",
+                str_replace(x->a, error_message(err), "; ", " ")));
+    podspec_warn(obj, "", x->warnings, x->a);
 }
 
 static const struct json *old_generation(const struct json *conditions, const char *type)
@@ -139,6 +155,8 @@ static void prepare(struct strategy_context *x, struct json *obj)
         prepare_create(x, obj);
     else if (STREQ(x->subresource, "status"))
         prepare_status(x, obj);
+    else if (STREQ(x->subresource, ""))
+        add_tolerations(x->a, json_get(obj, "spec"));
 }
 
 /* ---- validation ------------------------------------------------------------------------------ */
@@ -516,9 +534,9 @@ const struct api_kind kind_pod = {
     .has_generation = true,
     .deletes_gracefully = true,
     .builtin = true,
-    .strategy = &(const struct api_strategy){ .set_defaults = set_defaults,
-                                              .prepare = prepare,
-                                              .validate = validate },
+    .strategy =
+        &(const struct api_strategy){
+            .set_defaults = set_defaults, .prepare = prepare, .validate = validate, .warn = warn },
     .field_selectors =
         (const char *const[]){ "spec.nodeName", "spec.restartPolicy", "spec.schedulerName",
                                "spec.serviceAccountName", "spec.hostNetwork", "status.phase",

@@ -6,6 +6,8 @@
 #include "base/str.h"
 #include "kube/selector.h"
 #include "schema/metadata.h"
+#include "schema/pattern.h"
+#include "json/build.h"
 
 /* ---- defaults -------------------------------------------------------------------------------- */
 
@@ -17,23 +19,40 @@ static bool any_member(const struct json *v, const char *except)
     return false;
 }
 
-/* The tag behind the last colon of the last path part; a digest may follow. */
-static bool is_latest(const char *image)
+/* Whether a reference has this form: parts of a path in lower case, behind the host of a registry,
+ * a tag and a digest. */
+static bool is_reference(struct arena *a, const char *image)
+{
+    static const char form[] =
+        "^(([a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(\\.([a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))*"
+        "(:[0-9]+)?/|\\[[a-fA-F0-9:]+\\](:[0-9]+)?/)?"
+        "[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*(/[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*)*"
+        "(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@[A-Za-z][A-Za-z0-9]*([+._-][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?$";
+    const struct pattern *p = NULL;
+    if (strlen(image) == 64 && strspn(image, "0123456789abcdef") == 64)
+        return false; /* the digest of an image */
+    return pattern_compile(a, form, &p, NULL) == 0 && pattern_matches(p, image, strlen(image));
+}
+
+/* The tag behind the last colon of the last path part; a digest may follow. Of what is no reference
+ * nothing is known. */
+static bool is_latest(struct arena *a, const char *image)
 {
     const char *at = strchr(image, '@'), *slash = strrchr(image, '/');
     size_t len = at ? (size_t)(at - image) : strlen(image);
     const char *start = slash && (!at || slash < at) ? slash : image,
                *colon = memchr(start, ':', len - (size_t)(start - image));
-    if (!colon)
-        return !at;
-    return len - (size_t)(colon - image) == 7 && memcmp(colon, ":latest", 7) == 0;
+    bool latest =
+        colon ? len - (size_t)(colon - image) == 7 && memcmp(colon, ":latest", 7) == 0 : !at;
+    return latest && is_reference(a, image);
 }
 
 static void default_pull_policy(struct arena *a, struct json *holder, const char *image,
                                 const char *member)
 {
     if (str_empty(json_find_str(holder, member)))
-        json_set_str(a, holder, member, is_latest(image ? image : "") ? "Always" : "IfNotPresent");
+        json_set_str(a, holder, member,
+                     is_latest(a, image ? image : "") ? "Always" : "IfNotPresent");
 }
 
 static void default_volumes(struct arena *a, struct json *volumes)
@@ -68,6 +87,7 @@ void podspec_default(struct arena *a, struct json *spec)
         JSON_FOREACH(it, json_get(spec, container_lists[i]))
             default_pull_policy(a, it.value, json_find_str(it.value, "image"), "imagePullPolicy");
     sync_service_account(a, spec);
+    json_del(spec, "workloadRef"); /* of a feature that is off */
 }
 
 static void default_requests(struct arena *a, struct json *container)
@@ -130,10 +150,27 @@ static void check_name(const struct json *spec, const char *member, rule_text *r
         check_text(value, rule, FIELD(p, member), errors);
 }
 
+static void check_hostname_override(const struct json *spec, const struct field_path *path,
+                                    struct field_errors *errors)
+{
+    const char *name = json_find_str(spec, "hostnameOverride");
+    const struct field_path *p = FIELD(path, "hostnameOverride");
+    if (!name)
+        return;
+    if (json_find_bool(spec, false, "setHostnameAsFQDN"))
+        field_forbidden(errors, p, "may not be specified when setHostnameAsFQDN is true");
+    if (json_find_bool(spec, false, "hostNetwork"))
+        field_forbidden(errors, p, "may not be specified when hostNetwork is true");
+    if (strlen(name) > 64)
+        field_too_long(errors, p, 64);
+    check_text(name, kube_validate_dns1123_subdomain, p, errors);
+}
+
 static void check_names(const struct json *spec, const struct field_path *p,
                         struct field_errors *errors)
 {
     const struct json *deadline = json_get(spec, "activeDeadlineSeconds");
+    check_hostname_override(spec, p, errors);
     check_name(spec, "serviceAccountName", kube_validate_dns1123_subdomain, p, errors);
     check_name(spec, "nodeName", kube_validate_dns1123_subdomain, p, errors);
     if (deadline && (json_int(deadline, 0) < 1 || json_int(deadline, 0) > INT32_MAX))
@@ -225,8 +262,78 @@ static void check_os(const struct json *spec, const struct field_path *p,
 {
     static const char *const known[] = { "linux", "windows", NULL };
     const struct json *os = json_get(spec, "os");
-    if (json_is_object(os))
-        check_enum(json_find_str(os, "name"), known, FIELD(FIELD(p, "os"), "name"), errors);
+    const char *name = json_find_str(os, "name");
+    if (json_is_object(os) && str_empty(name))
+        field_required(errors, FIELD(FIELD(p, "os"), "name"), NO_DETAIL);
+    else if (name && !is_one_of(name, known))
+        field_not_supported_str(errors, FIELD(p, "os"), name, known);
+}
+
+static void check_overhead(const struct json *overhead, const struct field_path *p,
+                           struct field_errors *errors)
+{
+    struct arena *a = errors->arena;
+    if (json_is_object(overhead))
+        podspec_validate_resources(OBJ("limits", json_clone(a, overhead)), NULL, p, errors);
+}
+
+static void check_claims(const struct json *claims, const struct field_path *path,
+                         struct field_errors *errors)
+{
+    static const char *const sources[] = { "resourceClaimName", "resourceClaimTemplateName" };
+    JSON_FOREACH(it, claims) {
+        const struct field_path *p = FIELD_AT(path, it.index);
+        const char *name = json_find_str(it.value, "name");
+        if (str_empty(name))
+            field_required(errors, FIELD(p, "name"), NO_DETAIL);
+        else if (repeats_earlier(claims, it.index, "name"))
+            field_duplicate_str(errors, FIELD(p, "name"), name);
+        else
+            check_text(name, kube_validate_dns1123_label, FIELD(p, "name"), errors);
+        bool direct = json_get(it.value, sources[0]), made = json_get(it.value, sources[1]);
+        if (direct && made)
+            field_invalid(
+                errors, p, it.value,
+                "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified");
+        if (!direct && !made)
+            field_invalid(errors, p, it.value,
+                          "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`");
+        for (size_t i = 0; i < COUNT_OF(sources); i++)
+            if (json_get(it.value, sources[i]))
+                check_text(json_find_str(it.value, sources[i]), kube_validate_dns1123_subdomain,
+                           FIELD(p, sources[i]), errors);
+    }
+}
+
+static const struct json *find_named(const struct json *list, const char *name)
+{
+    JSON_FOREACH(it, list)
+        if (str_eq(json_find_str(it.value, "name"), name))
+            return it.value;
+    return NULL;
+}
+
+/* Files that variables are read from stand in volumes that are empty at first. */
+static void check_file_volumes(const struct json *spec, const struct field_path *path,
+                               struct field_errors *errors)
+{
+    for (size_t i = 0; i < COUNT_OF(container_lists); i++)
+        JSON_FOREACH(it, json_get(spec, container_lists[i]))
+            JSON_FOREACH(env, json_get(it.value, "env")) {
+                const struct json *file = json_find(env.value, "valueFrom", "fileKeyRef");
+                const char *name = json_find_str(file, "volumeName");
+                const struct json *volume = find_named(json_get(spec, "volumes"), name);
+                const struct field_path *at =
+                    FIELD_AT(FIELD(FIELD_AT(FIELD(path, container_lists[i]), it.index), "env"),
+                             env.index);
+                const struct field_path *p =
+                    FIELD(FIELD(FIELD(at, "valueFrom"), "fileKeyRef"), "volumeName");
+                if (file && !volume)
+                    field_not_found_str(errors, p, name ? name : "");
+                else if (file && !json_is_object(json_get(volume, "emptyDir")))
+                    field_invalid_str(errors, p, name,
+                                      "referenced volume must be of type emptyDir");
+            }
 }
 
 void podspec_validate(const struct json *spec, bool is_pod, const struct field_path *p,
@@ -237,6 +344,7 @@ void podspec_validate(const struct json *spec, bool is_pod, const struct field_p
                                        NULL };
     static const char *const preemption[] = { "PreemptLowerPriority", "Never", NULL };
     podspec_validate_volumes(json_get(spec, "volumes"), FIELD(p, "volumes"), errors);
+    check_claims(json_get(spec, "resourceClaims"), FIELD(p, "resourceClaims"), errors);
     podspec_validate_containers(spec, p, errors);
     check_host_network(spec, is_pod, p, errors);
     check_enum(json_find_str(spec, "restartPolicy"), restarts, FIELD(p, "restartPolicy"), errors);
@@ -254,7 +362,9 @@ void podspec_validate(const struct json *spec, bool is_pod, const struct field_p
     if (json_get(spec, "preemptionPolicy"))
         check_enum(json_find_str(spec, "preemptionPolicy"), preemption,
                    FIELD(p, "preemptionPolicy"), errors);
+    check_overhead(json_get(spec, "overhead"), FIELD(p, "overhead"), errors);
     check_os(spec, p, errors);
+    check_file_volumes(spec, p, errors);
 }
 
 void podspec_validate_template(const struct json *template, const struct field_path *p,
@@ -267,58 +377,4 @@ void podspec_validate_template(const struct json *template, const struct field_p
     if (json_size(json_get(spec, "ephemeralContainers")) > 0)
         field_forbidden(errors, FIELD(FIELD(p, "spec"), "ephemeralContainers"),
                         "ephemeral containers not allowed in pod template");
-}
-
-/* ---- warnings -------------------------------------------------------------------------------- */
-
-static void warn_env(const struct json *container, const struct field_path *p,
-                     struct json *warnings, struct arena *a)
-{
-    const struct json *env = json_get(container, "env");
-    JSON_FOREACH(it, env)
-        if (repeats_earlier(env, it.index, "name"))
-            json_append(
-                warnings,
-                json_new_stringf(
-                    a, "%s: hides previous definition of %s, which may be dropped when using apply",
-                    field_path_text(a, FIELD_AT(FIELD(p, "env"), it.index)),
-                    field_value_text(a, json_get(it.value, "name"))));
-}
-
-static bool same_port(const struct json *x, const struct json *y)
-{
-    return json_equal(json_get(x, "containerPort"), json_get(y, "containerPort")) &&
-           json_equal(json_get(x, "protocol"), json_get(y, "protocol"));
-}
-
-static void warn_ports(const struct json *container, const struct field_path *p,
-                       struct json *warnings, struct arena *a)
-{
-    const struct json *ports = json_get(container, "ports");
-    JSON_FOREACH(it, ports) {
-        JSON_FOREACH(before, ports) {
-            if (before.index >= it.index)
-                break;
-            if (!same_port(before.value, it.value))
-                continue;
-            const struct field_path *list = FIELD(p, "ports");
-            json_append(warnings,
-                        json_new_stringf(a, "%s: duplicate port definition with %s",
-                                         field_path_text(a, FIELD_AT(list, it.index)),
-                                         field_path_text(a, FIELD_AT(list, before.index))));
-            break;
-        }
-    }
-}
-
-void podspec_warn(const struct json *spec, const struct field_path *p, struct json *warnings,
-                  struct arena *a)
-{
-    for (size_t i = 0; i < COUNT_OF(container_lists); i++) {
-        JSON_FOREACH(it, json_get(spec, container_lists[i])) {
-            const struct field_path *at = FIELD_AT(FIELD(p, container_lists[i]), it.index);
-            warn_env(it.value, at, warnings, a);
-            warn_ports(it.value, at, warnings, a);
-        }
-    }
 }

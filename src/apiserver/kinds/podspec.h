@@ -9,15 +9,22 @@ void podspec_default(struct arena *a, struct json *spec);
 /* Those that only pods get, not templates: requests from limits, host ports, service links. */
 void podspec_default_pod(struct arena *a, struct json *spec);
 
+/* Adds to selectors what their matchLabelKeys stand for. */
+void podspec_apply_label_keys(struct arena *a, struct json *spec, const struct json *labels);
+
 /* All rules. is_pod: the spec of a pod itself. */
 void podspec_validate(const struct json *spec, bool is_pod, const struct field_path *p,
                       struct field_errors *errors);
 /* A template of a workload: metadata's labels and annotations, and the spec. */
 void podspec_validate_template(const struct json *template, const struct field_path *p,
                                struct field_errors *errors);
-/* What is allowed but most likely not meant: repeated environment variables and ports. */
-void podspec_warn(const struct json *spec, const struct field_path *p, struct json *warnings,
+/* What is allowed but most likely not meant. holder: a pod, or a template that stands at `prefix`
+ * ("spec.template."). */
+void podspec_warn(const struct json *holder, const char *prefix, struct json *warnings,
                   struct arena *a);
+/* Of bytes there are no fractions. */
+void podspec_warn_fraction(const struct json *amounts, const char *resource, const char *path,
+                           struct json *warnings, struct arena *a);
 
 /* ---- parts, a file each ---------------------------------------------------------------------- */
 

@@ -247,6 +247,32 @@ static void check_probes(const struct json *container, const struct scope *s,
     check_success_is_one(start, FIELD(p, "startupProbe"), errors);
 }
 
+/* What a container's end leads to, by its exit code. */
+static void check_restart_rules(const struct json *rules, const struct field_path *path,
+                                struct field_errors *errors)
+{
+    static const char *const actions[] = { "Restart", NULL };
+    static const char *const operators[] = { "In", "NotIn", NULL };
+    if (json_size(rules) > 20)
+        field_too_long(errors, path, 20);
+    JSON_FOREACH(it, rules) {
+        const struct field_path *p = FIELD_AT(path, it.index), *codes_path = FIELD(p, "exitCodes");
+        const struct json *codes = json_get(it.value, "exitCodes");
+        const char *action = json_find_str(it.value, "action"),
+                   *operator= json_find_str(codes, "operator");
+        if (!is_one_of(action, actions))
+            field_not_supported_str(errors, FIELD(p, "action"), action, actions);
+        if (!json_is_object(codes)) {
+            field_required(errors, codes_path, "must be specified");
+            continue;
+        }
+        if (!is_one_of(operator, operators))
+            field_not_supported_str(errors, FIELD(codes_path, "operator"), operator, operators);
+        if (json_size(json_get(codes, "values")) > 255)
+            field_too_long(errors, FIELD(codes_path, "values"), 255);
+    }
+}
+
 static void check_restart_policy(const struct json *container, const struct field_path *p,
                                  struct field_errors *errors)
 {
@@ -257,6 +283,8 @@ static void check_restart_policy(const struct json *container, const struct fiel
                        "must specify restartPolicy when restart rules are used");
     else if (policy && !is_one_of(policy, known))
         field_not_supported_str(errors, FIELD(p, "restartPolicy"), policy, known);
+    check_restart_rules(json_get(container, "restartPolicyRules"), FIELD(p, "restartPolicyRules"),
+                        errors);
 }
 
 /* ---- lists ----------------------------------------------------------------------------------- */
@@ -293,7 +321,17 @@ static void check_init(const struct scope *s, struct map *names, const struct fi
         const struct field_path *at = FIELD_AT(p, it.index);
         const char *name = json_find_str(it.value, "name");
         check_common(it.value, s, at, errors);
-        check_restart_policy(it.value, at, errors);
+        if (str_eq(json_find_str(it.value, "restartPolicy"), "Always")) {
+            if (json_size(json_get(it.value, "restartPolicyRules")) > 0)
+                field_forbidden(
+                    errors, FIELD(at, "restartPolicyRules"),
+                    "restartPolicyRules are not allowed for init containers with restart policy Always");
+        } else if (json_find_str(it.value, "restartPolicy")) {
+            check_restart_policy(it.value, at, errors);
+        } else if (json_size(json_get(it.value, "restartPolicyRules")) > 0) {
+            field_required(errors, FIELD(at, "restartPolicy"),
+                           "must specify restartPolicy when restart rules are used");
+        }
         if (map_has(names, name ? name : ""))
             field_duplicate_str(errors, FIELD(at, "name"), name);
         else if (!str_empty(name))

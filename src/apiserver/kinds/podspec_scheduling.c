@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "kube/selector.h"
 #include "schema/metadata.h"
+#include "json/build.h"
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
@@ -93,6 +94,47 @@ static void check_node_affinity(const struct json *affinity, const struct field_
 
 /* ---- pods ------------------------------------------------------------------------------------ */
 
+static bool has_string(const struct json *list, const char *s)
+{
+    JSON_FOREACH(it, list)
+        if (str_eq(json_string(it.value), s))
+            return true;
+    return false;
+}
+
+/* Keys whose values are taken from the pod's own labels. */
+static void check_label_keys(const struct json *term, const struct field_path *p,
+                             struct field_errors *errors)
+{
+    static const char *const lists[] = { "matchLabelKeys", "mismatchLabelKeys" };
+    const struct json *selector = json_get(term, "labelSelector"), *keys = json_get(term, lists[0]);
+    for (size_t i = 0; i < COUNT_OF(lists); i++) {
+        if (json_size(json_get(term, lists[i])) > 0 && !json_is_object(selector)) {
+            field_forbidden(errors, FIELD(p, lists[i]),
+                            "must not be specified when labelSelector is not set");
+            continue;
+        }
+        JSON_FOREACH(it, json_get(term, lists[i]))
+            check_text(json_string(it.value), kube_validate_label_key,
+                       FIELD_AT(FIELD(p, lists[i]), it.index), errors);
+    }
+    JSON_FOREACH(expression, json_get(selector, "matchExpressions")) {
+        const char *key = json_find_str(expression.value, "key");
+        bool seen = json_find(selector, "matchLabels", key ? key : "");
+        JSON_FOREACH(other, json_get(selector, "matchExpressions"))
+            seen = seen || (other.index < expression.index &&
+                            str_eq(json_find_str(other.value, "key"), key));
+        JSON_FOREACH(it, seen ? keys : NULL)
+            if (str_eq(json_string(it.value), key))
+                field_invalid_str(errors, FIELD_AT(p, it.index), key,
+                                  "exists in both matchLabelKeys and labelSelector");
+    }
+    JSON_FOREACH(it, keys)
+        if (has_string(json_get(term, lists[1]), json_string(it.value)))
+            field_invalid_str(errors, FIELD_AT(FIELD(p, lists[0]), it.index), json_string(it.value),
+                              "exists in both matchLabelKeys and mismatchLabelKeys");
+}
+
 static void check_pod_term(const struct json *term, const struct field_path *p,
                            struct field_errors *errors)
 {
@@ -103,6 +145,7 @@ static void check_pod_term(const struct json *term, const struct field_path *p,
     JSON_FOREACH(it, json_get(term, "namespaces"))
         check_text(json_string(it.value), kube_validate_dns1123_label, FIELD(p, "namespace"),
                    errors);
+    check_label_keys(term, p, errors);
     if (str_empty(key))
         field_required(errors, FIELD(p, "topologyKey"), "can not be empty");
     check_text(key, kube_validate_label_key, FIELD(p, "topologyKey"), errors);
@@ -169,6 +212,7 @@ static void check_spread(const struct json *constraints, const struct field_path
             if (policy && !is_one_of(policy, policies))
                 field_not_supported_str(errors, FIELD(p, with_policy[i]), policy, policies);
         }
+        check_label_keys(it.value, p, errors);
         metadata_validate_selector(json_get(it.value, "labelSelector"), FIELD(p, "labelSelector"),
                                    errors);
     }
@@ -186,6 +230,40 @@ void podspec_validate_scheduling(const struct json *spec, const struct field_pat
                  errors);
 }
 
+/* ---- the pod's own labels -------------------------------------------------------------------- */
+
+static void apply_keys(struct arena *a, struct json *term, const char *list, const char *operator,
+                       const struct json * labels)
+{
+    struct json *selector = json_get(term, "labelSelector");
+    JSON_FOREACH(it, json_is_object(selector) ? json_get(term, list) : NULL) {
+        const char *key = json_string(it.value), *value = json_find_str(labels, key ? key : "");
+        if (value)
+            json_append(json_ensure_array(a, selector, "matchExpressions"),
+                        OBJ("key", STR(key), "operator", STR(operator), "values", ARR(STR(value))));
+    }
+}
+
+static void apply_to_term(struct arena *a, struct json *term, const struct json *labels)
+{
+    apply_keys(a, term, "matchLabelKeys", "In", labels);
+    apply_keys(a, term, "mismatchLabelKeys", "NotIn", labels);
+}
+
+void podspec_apply_label_keys(struct arena *a, struct json *spec, const struct json *labels)
+{
+    static const char *const affinities[] = { "podAffinity", "podAntiAffinity" };
+    for (size_t i = 0; i < COUNT_OF(affinities); i++) {
+        struct json *affinity = json_find(spec, "affinity", affinities[i]);
+        JSON_FOREACH(it, json_get(affinity, PREFERRED))
+            apply_to_term(a, json_get(it.value, "podAffinityTerm"), labels);
+        JSON_FOREACH(it, json_get(affinity, REQUIRED))
+            apply_to_term(a, it.value, labels);
+    }
+    JSON_FOREACH(it, json_get(spec, "topologySpreadConstraints"))
+        apply_keys(a, it.value, "matchLabelKeys", "In", labels);
+}
+
 /* ---- tolerations ----------------------------------------------------------------------------- */
 
 void podspec_validate_tolerations(const struct json *tolerations, const struct field_path *path,
@@ -193,6 +271,7 @@ void podspec_validate_tolerations(const struct json *tolerations, const struct f
 {
     static const char *const effects[] = { "NoSchedule", "PreferNoSchedule", "NoExecute", NULL };
     static const char *const operators[] = { "Equal", "Exists", NULL };
+    static const char *const newer[] = { "Equal", "Exists", "Lt", "Gt", NULL };
     JSON_FOREACH(it, tolerations) {
         const struct field_path *p = FIELD_AT(path, it.index);
         const char *key = json_find_str(it.value, "key"),
@@ -214,7 +293,9 @@ void podspec_validate_tolerations(const struct json *tolerations, const struct f
                 field_invalid_str(errors, FIELD(p, "operator"), value,
                                   "value must be empty when `operator` is 'Exists'");
         } else if (!str_empty(operator) && !STREQ(operator, "Equal")) {
-            field_not_supported_str(errors, FIELD(p, "operator"), operator, operators);
+            bool is_newer = is_one_of(operator, newer); /* of a feature that is off */
+            field_not_supported_str(errors, FIELD(p, "operator"), operator,
+                                    is_newer ? newer : operators);
         } else if (kube_validate_label_value(value ? value : "", &err) < 0) {
             field_invalid_str(errors, FIELD(p, "operator"), value, "%s",
                               str_replace(errors->arena, error_message(err), "; ", ";"));

@@ -125,6 +125,7 @@ void podspec_validate_security(const struct json *spec, const struct field_path 
 {
     static const char *const changes[] = { "Always", "OnRootMismatch", NULL };
     static const char *const groups[] = { "Merge", "Strict", NULL };
+    static const char *const label_changes[] = { "Recursive", NULL };
     const struct json *context = json_get(spec, "securityContext");
     const struct field_path *at = FIELD(p, "securityContext");
     const char *change = json_find_str(context, "fsGroupChangePolicy"),
@@ -147,4 +148,7 @@ void podspec_validate_security(const struct json *spec, const struct field_path 
     check_app_armor(json_get(context, "appArmorProfile"), FIELD(at, "appArmorProfile"), errors);
     if (policy && !is_one_of(policy, groups))
         field_not_supported_str(errors, FIELD(at, "supplementalGroupsPolicy"), policy, groups);
+    const char *labels = json_find_str(context, "seLinuxChangePolicy");
+    if (labels && !is_one_of(labels, label_changes))
+        field_not_supported_str(errors, FIELD(at, "seLinuxChangePolicy"), labels, label_changes);
 }

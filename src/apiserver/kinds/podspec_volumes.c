@@ -264,7 +264,10 @@ static void check_source(const struct json *volume, const struct field_path *p,
         if (!source)
             continue;
         if (found)
-            field_forbidden(errors, FIELD(p, sources[i].name),
+            /* the API server has a letter too few in one */
+            field_forbidden(errors,
+                            FIELD(p, STREQ(sources[i].name, "downwardAPI") ? "downwarAPI"
+                                                                           : sources[i].name),
                             "may not specify more than 1 volume type");
         else if (sources[i].check)
             sources[i].check(source, FIELD(p, sources[i].name), errors);

@@ -2,6 +2,7 @@
 #include "apiserver/kinds/pvc.h"
 
 #include "apiserver/kinds/kinds.h"
+#include "apiserver/kinds/podspec.h"
 #include "base/str.h"
 #include "kube/meta.h"
 #include "kube/quantity.h"
@@ -54,13 +55,39 @@ static void check_source(const struct json *source, const struct field_path *p,
                           "must be 'PersistentVolumeClaim' when referencing the default apiGroup");
     if (!str_empty(group))
         check_text(group, kube_validate_dns1123_subdomain, FIELD(p, "apiGroup"), errors);
+    const char *ns = json_find_str(source, "namespace");
+    if (!str_empty(ns))
+        check_text(ns, kube_validate_dns1123_label, FIELD(p, "namespace"), errors);
+}
+
+/* Both name the same source where both are given. */
+static void check_sources(const struct json *spec, const struct field_path *p,
+                          struct field_errors *errors)
+{
+    static const char *const sources[] = { "dataSource", "dataSourceRef" };
+    static const char *const members[] = { "apiGroup", "kind", "name" };
+    const struct json *one = json_get(spec, sources[0]), *other = json_get(spec, sources[1]);
+    for (size_t i = 0; i < COUNT_OF(sources); i++)
+        if (json_is_object(json_get(spec, sources[i])))
+            check_source(json_get(spec, sources[i]), FIELD(p, sources[i]), errors);
+    if (!json_is_object(one) || !json_is_object(other))
+        return;
+    if (!str_empty(json_find_str(other, "namespace"))) {
+        field_invalid_raw(errors, p, "{}",
+                          "may not be specified when dataSourceRef.namespace is specified");
+        return;
+    }
+    bool same = true;
+    for (size_t i = 0; i < COUNT_OF(members); i++)
+        same = same && same_value(json_get(one, members[i]), json_get(other, members[i]));
+    if (!same)
+        field_invalid_raw(errors, p, "{}", "must match dataSourceRef");
 }
 
 void pvc_validate_spec(const struct json *spec, const struct field_path *p,
                        struct field_errors *errors)
 {
     static const char *const modes[] = { "Block", "Filesystem", NULL };
-    static const char *const sources[] = { "dataSource", "dataSourceRef" };
     const struct json *access = json_get(spec, "accessModes");
     const char *class = json_find_str(spec, "storageClassName"),
                *mode = json_find_str(spec, "volumeMode");
@@ -73,9 +100,11 @@ void pvc_validate_spec(const struct json *spec, const struct field_path *p,
         check_text(class, kube_validate_dns1123_subdomain, FIELD(p, "storageClassName"), errors);
     if (mode && !is_one_of(mode, modes))
         field_not_supported_str(errors, FIELD(p, "volumeMode"), mode, modes);
-    for (size_t i = 0; i < COUNT_OF(sources); i++)
-        if (json_is_object(json_get(spec, sources[i])))
-            check_source(json_get(spec, sources[i]), FIELD(p, sources[i]), errors);
+    check_sources(spec, p, errors);
+    const char *attributes = json_find_str(spec, "volumeAttributesClassName");
+    if (!str_empty(attributes))
+        check_text(attributes, kube_validate_dns1123_subdomain,
+                   FIELD(p, "volumeAttributesClassName"), errors);
 }
 
 /* A claim without a volume may be given one, and a class; a bound one may be asked to grow. */
@@ -134,11 +163,60 @@ static void validate(struct strategy_context *x, const struct json *obj,
         check_update(obj, x->old, errors);
 }
 
+/* What a claim is filled from: dataSource may name no more than claims and snapshots, dataSourceRef
+ * anything in the same namespace; each is filled in from the other. */
+static void join_sources(struct arena *a, struct json *spec, const struct json *old)
+{
+    struct json *one = json_get(spec, "dataSource"), *other = json_get(spec, "dataSourceRef");
+    const struct json *old_one = json_get(old, "dataSource"),
+                      *old_other = json_get(old, "dataSourceRef");
+    if (other && !str_empty(json_find_str(other, "namespace")) && !old_other) {
+        json_del(spec, "dataSourceRef");
+        other = NULL;
+    }
+    const char *kind = json_find_str(one, "kind"), *group = json_find_str(one, "apiGroup");
+    bool known = str_eq(kind, "PersistentVolumeClaim") && str_empty(group);
+    known = known || (str_eq(kind, "VolumeSnapshot") && str_eq(group, "snapshot.storage.k8s.io"));
+    if (one && !other && !known && !old_one && !old_other) {
+        json_del(spec, "dataSource");
+        one = NULL;
+    }
+    if (one && !other)
+        json_set(a, spec, "dataSourceRef", json_clone(a, one));
+    else if (other && !one && str_empty(json_find_str(other, "namespace")))
+        json_set(a, spec, "dataSource", json_clone(a, other));
+}
+
+void pvc_warn_spec(const struct json *spec, const char *path, struct json *warnings,
+                   struct arena *a)
+{
+    static const char *const lists[] = { "requests", "limits" };
+    for (size_t i = 0; i < COUNT_OF(lists); i++)
+        podspec_warn_fraction(json_find(spec, "resources", lists[i]), "storage",
+                              arena_printf(a, "%s.%s", path, lists[i]), warnings, a);
+}
+
+static void warn(struct strategy_context *x, const struct json *obj)
+{
+    static const char annotation[] = "volume.beta.kubernetes.io/storage-class";
+    struct arena *a = x->a;
+    if (STREQ(x->subresource, "status"))
+        return;
+    if (meta_annotation(obj, annotation))
+        json_append(x->warnings, STRF("metadata.annotations[%s]: deprecated since v1.8; use "
+                                      "\"storageClassName\" attribute instead",
+                                      annotation));
+    pvc_warn_spec(json_get(obj, "spec"), "spec.resources", x->warnings, a);
+}
+
 static void prepare(struct strategy_context *x, struct json *obj)
 {
     struct arena *a = x->a;
     if (!x->old)
         json_set(a, obj, "status", OBJ("phase", STR("Pending")));
+    if (STREQ(x->subresource, "status"))
+        return;
+    join_sources(a, json_get(obj, "spec"), json_get(x->old, "spec"));
 }
 
 /* ---- table ----------------------------------------------------------------------------------- */
@@ -201,7 +279,8 @@ const struct api_kind kind_pvc = {
     .categories = (const char *const[]){ NULL },
     .has_status = true,
     .builtin = true,
-    .strategy = &(const struct api_strategy){ .prepare = prepare, .validate = validate },
+    .strategy =
+        &(const struct api_strategy){ .prepare = prepare, .validate = validate, .warn = warn },
     .field_selectors = (const char *const[]){ NULL },
     .columns = columns,
     .column_count = COUNT_OF(columns),

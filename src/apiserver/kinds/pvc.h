@@ -5,3 +5,6 @@
 /* The spec of a PersistentVolumeClaim, also inside of claim templates. */
 void pvc_validate_spec(const struct json *spec, const struct field_path *p,
                        struct field_errors *errors);
+/* path: where its resources stand. */
+void pvc_warn_spec(const struct json *spec, const char *path, struct json *warnings,
+                   struct arena *a);

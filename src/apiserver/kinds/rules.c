@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "kube/quantity.h"
 #include "kube/selector.h"
+#include "schema/format.h"
 #include "schema/metadata.h"
 
 /* ---- texts ----------------------------------------------------------------------------------- */
@@ -185,6 +186,13 @@ void check_protocol(const char *protocol, const struct field_path *p, struct fie
 }
 
 /* ---- addresses ------------------------------------------------------------------------------- */
+
+void check_cidr(const char *cidr, const struct field_path *p, struct field_errors *errors)
+{
+    if (!format_find("cidr")(cidr, strlen(cidr)))
+        field_invalid_str(errors, p, cidr,
+                          "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
+}
 
 bool is_ip(const char *s)
 {

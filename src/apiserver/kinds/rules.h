@@ -38,6 +38,7 @@ void check_ip(const char *ip, const struct field_path *p, struct field_errors *e
 void check_endpoint_ip(const char *ip, bool loopback_allowed, const struct field_path *p,
                        struct field_errors *errors);
 bool is_ip(const char *s);
+void check_cidr(const char *cidr, const struct field_path *p, struct field_errors *errors);
 
 /* cpu, memory, storage, pods …: names of resources without a domain. */
 bool is_standard_resource(const char *name);

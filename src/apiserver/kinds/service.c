@@ -172,20 +172,53 @@ static void keep_allocated(struct arena *a, struct json *obj, const struct json 
     }
 }
 
+static void warn_ignored(struct strategy_context *x, const struct json *obj)
+{
+    struct arena *a = x->a;
+    const struct json *spec = json_get(obj, "spec");
+    const bool external = STREQ(type_of(obj), "ExternalName"),
+               has_ips = json_size(json_get(spec, "externalIPs")) > 0;
+    static const char hints[] = "service.kubernetes.io/topology-aware-hints";
+    if (meta_annotation(obj, hints))
+        json_append(x->warnings, STRF("annotation %s is deprecated, please use "
+                                      "service.kubernetes.io/topology-mode instead",
+                                      hints));
+    if (is_headless(spec)) {
+        if (!str_empty(json_find_str(spec, "loadBalancerIP")))
+            json_append(x->warnings, STR("spec.loadBalancerIP is ignored for headless services"));
+        if (has_ips)
+            json_append(x->warnings, STR("spec.externalIPs is ignored for headless services"));
+        if (!str_eq(json_find_str(spec, "sessionAffinity"), "None"))
+            json_append(x->warnings, STR("spec.SessionAffinity is ignored for headless services"));
+    }
+    if (external && has_ips)
+        json_append(x->warnings,
+                    STR("spec.externalIPs is ignored when spec.type is \"ExternalName\""));
+    if (!external && !str_empty(json_find_str(spec, "externalName")))
+        json_append(x->warnings,
+                    STR("spec.externalName is ignored when spec.type is not \"ExternalName\""));
+    if (str_eq(json_find_str(spec, "trafficDistribution"), "PreferClose"))
+        json_append(
+            x->warnings,
+            STR("spec.trafficDistribution: \"PreferClose\" is deprecated; use \"PreferSameZone\""));
+}
+
 static void warn(struct strategy_context *x, const struct json *obj)
 {
+    struct arena *a = x->a;
+    if (STREQ(x->subresource, "status"))
+        return;
+    warn_ignored(x, obj);
+    if (x->old && STREQ(type_of(x->old), type_of(obj)))
+        return;
     if (STREQ(type_of(obj), "NodePort"))
         json_append(
             x->warnings,
-            json_new_string(
-                x->a, "spec.type: node ports are not opened by this server; the Service is reached "
-                      "by its cluster IP"));
+            STR("spec.type: node ports are not opened by this server; the Service is reached by its cluster IP"));
     else if (STREQ(type_of(obj), "LoadBalancer"))
-        json_append(x->warnings,
-                    json_new_string(
-                        x->a,
-                        "spec.type: there is no load balancer here; the Service is reached by its "
-                        "cluster IP"));
+        json_append(
+            x->warnings,
+            STR("spec.type: there is no load balancer here; the Service is reached by its cluster IP"));
 }
 
 static void prepare(struct strategy_context *x, struct json *obj)
@@ -205,8 +238,6 @@ static void prepare(struct strategy_context *x, struct json *obj)
     }
     if (!STREQ(type_of(obj), "ExternalName"))
         set_families(a, spec);
-    if (!x->old || !STREQ(type_of(x->old), type_of(obj)))
-        warn(x, obj);
 }
 
 /* ---- validation ------------------------------------------------------------------------------ */
@@ -432,12 +463,22 @@ static void check_traffic(const struct json *obj, const struct field_path *p,
 static void check_balancer(const struct json *obj, const struct field_path *p,
                            struct field_errors *errors)
 {
-    const struct json *spec = json_get(obj, "spec");
-    if (STREQ(type_of(obj), "LoadBalancer"))
-        return;
     static const char why[] = "may only be used when `type` is 'LoadBalancer'";
-    if (json_size(json_get(spec, "loadBalancerSourceRanges")) > 0)
-        field_forbidden(errors, FIELD(p, "LoadBalancerSourceRanges"), why);
+    const struct json *spec = json_get(obj, "spec"),
+                      *ranges = json_get(spec, "loadBalancerSourceRanges");
+    const struct field_path *ranges_path = FIELD(p, "LoadBalancerSourceRanges");
+    const bool balanced = STREQ(type_of(obj), "LoadBalancer");
+    if (json_size(ranges) > 0 && !balanced)
+        field_forbidden(errors, ranges_path, why);
+    JSON_FOREACH(it, ranges)
+        check_cidr(str_trim(errors->arena, json_string(it.value) ? json_string(it.value) : ""),
+                   FIELD_AT(ranges_path, it.index), errors);
+    if (balanced) {
+        if (json_get(spec, "loadBalancerClass"))
+            check_text(json_find_str(spec, "loadBalancerClass"), kube_validate_label_key,
+                       FIELD(p, "loadBalancerClass"), errors);
+        return;
+    }
     if (json_get(spec, "allocateLoadBalancerNodePorts"))
         field_forbidden(errors, FIELD(p, "allocateLoadBalancerNodePorts"), why);
     if (json_get(spec, "loadBalancerClass"))
@@ -471,6 +512,11 @@ static void validate(struct strategy_context *x, const struct json *obj,
     const struct field_path *p = FIELD(NULL, "spec");
     if (STREQ(x->subresource, "status"))
         return;
+    /* addresses are looked at before anything else, and their faults are told alone */
+    size_t before = errors->count;
+    check_cluster_ips(obj, p, errors);
+    if (errors->count > before)
+        return;
     if (x->old)
         check_update(obj, x->old, p, errors);
     if (json_size(json_get(spec, "ports")) == 0 && !is_headless(spec) &&
@@ -480,12 +526,11 @@ static void validate(struct strategy_context *x, const struct json *obj,
     check_ports(spec, FIELD(p, "ports"), errors);
     metadata_validate_labels(json_get(spec, "selector"), FIELD(p, "selector"), errors);
     check_affinity(spec, p, errors);
-    check_cluster_ips(obj, p, errors);
     JSON_FOREACH(it, json_get(spec, "externalIPs")) {
         const struct field_path *at = FIELD_AT(FIELD(p, "externalIPs"), it.index);
-        size_t before = errors->count;
+        const size_t so_far = errors->count;
         check_ip(json_string(it.value), at, errors);
-        if (errors->count == before)
+        if (errors->count == so_far)
             check_endpoint_ip(json_string(it.value), false, at, errors);
     }
     check_enum(type_of(obj), types, FIELD(p, "type"), errors);
@@ -566,6 +611,7 @@ const struct api_kind kind_service = {
     .strategy = &(const struct api_strategy){ .set_defaults = set_defaults,
                                               .prepare = prepare,
                                               .validate = validate,
+                                              .warn = warn,
                                               .allocate = service_ip_fill },
     .field_selectors = (const char *const[]){ "spec.clusterIP", "spec.type", NULL },
     .columns = columns,

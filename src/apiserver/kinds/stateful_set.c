@@ -4,6 +4,7 @@
 #include "apiserver/kinds/kinds.h"
 #include "apiserver/kinds/podspec.h"
 #include "apiserver/kinds/pvc.h"
+#include "base/map.h"
 #include "base/str.h"
 #include "kube/meta.h"
 #include "kube/selector.h"
@@ -94,8 +95,13 @@ static struct json *template_with_claims(struct arena *a, const struct json *spe
     if (json_size(claims) == 0)
         return template;
     struct json *volumes = EMPTY_ARR();
+    AUTO_MAP seen = map_new(NULL);
     JSON_FOREACH(it, claims) {
+        static char present;
         const char *name = json_find_str(it.value, "metadata", "name");
+        if (map_has(seen, name ? name : ""))
+            continue;
+        map_set(seen, name ? name : "", &present);
         json_append(volumes, OBJ("name", STR(name ? name : ""), "persistentVolumeClaim",
                                  OBJ("claimName", STR(name ? name : ""))));
     }
@@ -236,9 +242,20 @@ static void validate(struct strategy_context *x, const struct json *obj,
     check_spec(x, spec, FIELD(NULL, "spec"), errors);
     if (x->old)
         check_update(spec, json_get(x->old, "spec"), errors);
-    if (!x->old || !json_equal(spec, json_get(x->old, "spec")))
-        podspec_warn(json_find(spec, "template", "spec"),
-                     FIELD(FIELD(FIELD(NULL, "spec"), "template"), "spec"), x->warnings, x->a);
+}
+
+static void warn(struct strategy_context *x, const struct json *obj)
+{
+    const struct json *spec = json_get(obj, "spec");
+    if (STREQ(x->subresource, "status"))
+        return;
+    if (!x->old || meta_generation(obj) != meta_generation(x->old))
+        podspec_warn(json_get(spec, "template"), "spec.template.", x->warnings, x->a);
+    JSON_FOREACH(it, json_get(spec, "volumeClaimTemplates")) {
+        const char *path = arena_printf(x->a, "spec.volumeClaimTemplates[%zu]%s.resources",
+                                        it.index, x->old ? ".Spec" : "");
+        pvc_warn_spec(json_get(it.value, "spec"), path, x->warnings, x->a);
+    }
 }
 
 /* ---- table ----------------------------------------------------------------------------------- */
@@ -280,7 +297,9 @@ const struct api_kind kind_stateful_set = {
     .has_status = true,
     .has_generation = true,
     .builtin = true,
-    .strategy = &(const struct api_strategy){ .set_defaults = set_defaults, .validate = validate },
+    .strategy = &(const struct api_strategy){ .set_defaults = set_defaults,
+                                              .validate = validate,
+                                              .warn = warn },
     .field_selectors = (const char *const[]){ NULL },
     .columns = columns,
     .column_count = COUNT_OF(columns),
