@@ -46,7 +46,6 @@ static void create_sets_what_the_server_sets(void **state)
     assert_int_equal(strlen(GET("/metadata/uid")), 36);
     assert_string_not_equal(GET("/metadata/creationTimestamp"), "");
     assert_string_not_equal(GET("/metadata/resourceVersion"), "");
-    assert_get("/metadata/generation", "");
     assert_get("/metadata/selfLink", "");
     assert_get("/data/k", "v");
     assert_int_equal(ASK("POST", CMS, "{'metadata':{'name':'a'}}"), 409);
