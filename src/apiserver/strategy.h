@@ -34,7 +34,8 @@ struct api_strategy {
     /* All rules for create (x->old NULL) and update. */
     void (*validate)(struct strategy_context *x, const struct json *obj,
                      struct field_errors *errors);
-    /* What is allowed but most likely not meant, into x->warnings; runs when the rules find nothing. NULL: never any. */
+    /* What is allowed but most likely not meant, into x->warnings; runs when the rules find
+     * nothing. NULL: never any. */
     void (*warn)(struct strategy_context *x, const struct json *obj);
     /* Runs last before an object is stored: allocations such as ClusterIPs. Fails with either
      * something in errors (what was asked for cannot be had) or err. */
@@ -61,7 +62,7 @@ struct api_kind {
     bool
         deletes_gracefully; /* Pods: deletionGracePeriodSeconds, removed by the node with grace 0 */
     bool builtin;
-    bool metadata_last;               /* metadata is looked at only when the kind's own rules find nothing */
+    bool metadata_last; /* metadata is looked at only when the kind's own rules find nothing */
     const struct api_strategy *strategy; /* never NULL */
     const char *const *field_selectors;  /* besides metadata.name and metadata.namespace */
     /* Changes a copy of an object so that its fields stand where the names in field_selectors look

@@ -36,7 +36,7 @@ struct manager_process {
     struct event_recorder *events;
     struct manager *manager;
     struct workspace_controller *workspaces;
-    struct workspace_settings settings;
+    struct operator_settings settings;
     struct leader_options leader;
     char identity[128];
 };
@@ -82,12 +82,12 @@ static int start_controllers(struct manager_process *p, const struct manager_fla
                                          .name = "ef60f9b0.io",
                                          .identity = p->identity };
     const char *cloud = getenv("CLOUD_PROVIDER");
-    p->settings = (struct workspace_settings){
+    p->settings = (struct operator_settings){
         .provisioner = PROVISIONER_BYO,
         .cloud = cloud ? cloud : "",
         .image_registry = f->registry,
         .release_namespace = "kaito-workspace",
-        .vllm = true,
+        .gates = GATES_DEFAULT,
     };
 
     p->events = event_recorder_new(p->client, "Workspace", host, clock_system());

@@ -35,7 +35,7 @@ struct onebox {
     struct machine *machine;
     struct manager *manager;
     struct workspace_controller *workspaces;
-    struct workspace_settings settings;
+    struct operator_settings settings;
     atomic_bool ready;
 };
 
@@ -126,13 +126,13 @@ static int start_controllers(struct onebox *box, const char *models_dir, struct 
     box->events = event_recorder_new(box->client, "Workspace", NULL, clock_system());
     box->manager =
         manager_new(&(struct manager_options){ .client = box->client, .clock = clock_system() });
-    box->settings = (struct workspace_settings){
+    box->settings = (struct operator_settings){
         .provisioner = PROVISIONER_BYO,
         .cloud = "",
         .image_registry = "mcr.microsoft.com/aks/kaito",
         .release_namespace = "kube-system",
         .models_dir = models_dir,
-        .vllm = true,
+        .gates = GATES_DEFAULT,
     };
     int r = workspace_controller_add(box->manager, box->client, &box->settings, box->events,
                                      clock_system(), &box->workspaces, err);

@@ -1,132 +1,20 @@
 #include "workspace/apply.h"
 
-#include "base/str.h"
-#include "kube/meta.h"
-#include "json/build.h"
-
-/* It is there: ours, not yet in the cache, or somebody else's. */
-static int exists_already(struct arena *a, const struct apply_target *t, const struct write *w,
-                          const char *ns, const char *owner_uid, struct error **err)
+static struct json *status_after_error(void *ctx, struct arena *a, const struct decision *d,
+                                       const char *error)
 {
-    struct json *found = NULL;
-    int r = kube_get(t->client, w->resource, ns, w->name, a, &found, err);
-    if (r < 0 || meta_controlled_by(found, owner_uid))
-        return r;
-    return error_set(err, ERROR_ALREADY_EXISTS,
-                     "%s %s exists already and does not belong to this Workspace",
-                     w->resource->kind, w->name);
-}
-
-static int create(struct arena *a, const struct apply_target *t, const struct write *w,
-                  const char *ns, const char *owner_uid, struct error **err)
-{
-    CLEANUP(error_cleanup) struct error *e = NULL;
-    int r = kube_create(t->client, w->resource, ns, w->body, a, NULL, &e);
-    if (r == -ERROR_ALREADY_EXISTS)
-        return exists_already(a, t, w, ns, owner_uid, err);
-    if (r < 0 && err)
-        *err = TAKE_PTR(e);
-    return r < 0 ? error_prefix(err, r, "creating %s %s", w->resource->kind, w->name) : 0;
-}
-
-static int patch(struct arena *a, const struct apply_target *t, const struct write *w,
-                 const char *ns, const char **ret_version, struct error **err)
-{
-    struct json *result = NULL;
-    int r = kube_patch(t->client, w->resource, ns, w->name, NULL,
-                       w->op == WRITE_JSON_PATCH ? KUBE_PATCH_JSON : KUBE_PATCH_MERGE, w->body, a,
-                       &result, err);
-    if (r < 0)
-        return error_prefix(err, r, "patching %s %s", w->resource->kind, w->name);
-    if (w->resource == &KUBE_WORKSPACES)
-        *ret_version = meta_resource_version(result);
-    return 0;
-}
-
-static int remove_object(const struct apply_target *t, const struct write *w, const char *ns,
-                         struct error **err)
-{
-    struct kube_delete_options options = KUBE_DELETE_OPTIONS_INIT;
-    options.uid = w->uid;
-    CLEANUP(error_cleanup) struct error *e = NULL;
-    int r = kube_delete(t->client, w->resource, ns, w->name, &options, &e);
-    if (r == 0 || r == -ERROR_NOT_FOUND || r == -ERROR_CONFLICT) /* gone, or another one by now */
-        return 0;
-    if (err)
-        *err = TAKE_PTR(e);
-    return error_prefix(err, r, "deleting %s %s", w->resource->kind, w->name);
-}
-
-static int carry_out(struct arena *a, const struct apply_target *t, const struct write *w,
-                     const struct json *workspace, const char **ret_version, struct error **err)
-{
-    const char *ns = meta_namespace(workspace);
-    switch (w->op) {
-    case WRITE_CREATE:
-        return create(a, t, w, ns, meta_uid(workspace), err);
-    case WRITE_PATCH:
-    case WRITE_JSON_PATCH:
-        return patch(a, t, w, ns, ret_version, err);
-    case WRITE_DELETE:
-        return remove_object(t, w, ns, err);
-    }
-    return 0;
-}
-
-static int write_status(struct arena *a, const struct apply_target *t, const struct json *workspace,
-                        const struct json *status, const char **ret_version, struct error **err)
-{
-    const struct json *before = json_get(workspace, "status");
-    struct json *diff = status ? json_merge_diff(a, before ? before : EMPTY_OBJ(), status) : NULL;
-    if (!diff)
-        return 0;
-    struct json *result = NULL;
-    CLEANUP(error_cleanup) struct error *e = NULL;
-    int r = kube_patch(t->client, &KUBE_WORKSPACES, meta_namespace(workspace), meta_name(workspace),
-                       "status", KUBE_PATCH_MERGE, OBJ("status", diff), a, &result, &e);
-    if (r == -ERROR_NOT_FOUND) /* deleted meanwhile: nobody is left to read it */
-        return 0;
-    if (r < 0) {
-        if (err)
-            *err = TAKE_PTR(e);
-        return error_prefix(err, r, "writing the status");
-    }
-    *ret_version = meta_resource_version(result);
-    return 0;
-}
-
-static void record_events(const struct apply_target *t, const struct json *workspace,
-                          const struct decision *d)
-{
-    for (size_t i = 0; t->events && i < d->event_count; i++)
-        event_record(t->events, workspace, d->events[i].type, d->events[i].reason, "%s",
-                     d->events[i].message);
+    return workspace_status_after_error(a, ctx, d, error);
 }
 
 int workspace_apply(struct arena *a, const struct apply_target *t, const struct decide_input *in,
                     const struct decision *d, const char **ret_version, struct error **err)
 {
-    const struct json *workspace = in->observed->workspace;
-    *ret_version = NULL;
-    record_events(t, workspace, d);
-    CLEANUP(error_cleanup) struct error *failure = NULL;
-    int failed = 0;
-    for (size_t i = 0; i < d->write_count && failed == 0; i++)
-        failed = carry_out(a, t, &d->writes[i], workspace, ret_version, &failure);
-    if (failed == -ERROR_NOT_FOUND && d->write_count > 0 &&
-        !d->status) /* its own removal was faster */
-        return 0;
-    /* A conflict says only that the cache was behind: not worth telling. */
-    const struct json *status = failed < 0 && failed != -ERROR_CONFLICT
-                                    ? workspace_status_after_error(a, in, d, error_message(failure))
-                                    : d->status;
-    int r = failed == -ERROR_CONFLICT
-                ? 0
-                : write_status(a, t, workspace, status, ret_version, failed < 0 ? NULL : err);
-    if (failed < 0) {
-        if (err)
-            *err = TAKE_PTR(failure);
-        return failed;
-    }
-    return r;
+    struct decide_input copy = *in;
+    const struct apply_subject subject = {
+        .resource = &KUBE_WORKSPACES,
+        .object = in->observed->workspace,
+        .status_after_error = status_after_error,
+        .ctx = &copy,
+    };
+    return operator_apply(a, t, &subject, d, ret_version, err);
 }

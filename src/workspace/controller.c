@@ -18,7 +18,7 @@
 #define ECHO_WAIT_MS 1000
 
 struct workspace_controller {
-    const struct workspace_settings *settings;
+    const struct operator_settings *settings;
     struct clock *clock;
     struct catalog *catalog;
     struct go_types *types;
@@ -248,7 +248,7 @@ static void add_watches(struct workspace_controller *w)
 }
 
 int workspace_controller_add(struct manager *m, struct kube_client *c,
-                             const struct workspace_settings *settings,
+                             const struct operator_settings *settings,
                              struct event_recorder *events, struct clock *clock,
                              struct workspace_controller **ret, struct error **err)
 {

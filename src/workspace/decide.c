@@ -4,7 +4,6 @@
  * objects are left as they are by what is found missing later. */
 #include "workspace/decide_internal.h"
 
-#include <assert.h>
 #include <string.h>
 
 #include "base/str.h"
@@ -18,16 +17,12 @@
 struct write *decider_write(struct decider *d, enum write_op op, const struct kube_resource *r,
                             const char *name, struct json *body)
 {
-    assert(d->out->write_count < DECISION_MAX_WRITES); /* see prune_revisions(), the only loop */
-    struct write *w = &d->out->writes[d->out->write_count++];
-    *w = (struct write){ .op = op, .resource = r, .name = name, .body = body };
-    return w;
+    return decision_write(d->a, d->out, op, r, name, body);
 }
 
 void decider_event(struct decider *d, const char *type, const char *reason, const char *message)
 {
-    if (d->out->event_count < DECISION_MAX_EVENTS)
-        d->out->events[d->out->event_count++] = (struct workspace_event){ type, reason, message };
+    decision_event(d->a, d->out, type, reason, message);
 }
 
 void decider_problem(struct decider *d, bool final, const char *reason, const char *message)
@@ -173,21 +168,4 @@ void workspace_decide(struct arena *a, const struct decide_input *in, struct dec
     decide_weights(&d);
     decide_workload(&d);
     decide_status(&d);
-}
-
-struct json *decision_to_json(struct arena *a, const struct decision *d)
-{
-    static const char *const ops[] = { "create", "patch", "jsonPatch", "delete" };
-    struct json *writes = EMPTY_ARR();
-    for (size_t i = 0; i < d->write_count; i++) {
-        const struct write *w = &d->writes[i];
-        json_append(writes, OBJ("op", STR(ops[w->op]), "kind", STR(w->resource->kind), "name",
-                                STR(w->name), "uid", STR(w->uid), "body", json_clone(a, w->body)));
-    }
-    struct json *events = EMPTY_ARR();
-    for (size_t i = 0; i < d->event_count; i++)
-        json_append(events, OBJ("type", STR(d->events[i].type), "reason", STR(d->events[i].reason),
-                                "message", STR(d->events[i].message)));
-    return OBJ("writes", writes, "status", json_clone(a, d->status), "events", events, "requeueMs",
-               INT(d->requeue_ms));
 }

@@ -18,20 +18,20 @@ static const struct engine *engine_named(const char *name)
 
 /* What the annotation and the gate ask for; NULL: what fits the weights. */
 static const struct engine *engine_asked(const struct workspace *ws,
-                                         const struct workspace_settings *settings)
+                                         const struct operator_settings *settings)
 {
     const struct engine *asked = engine_named(ws->runtime);
-    if (!settings->vllm && asked == &engine_vllm)
+    if (!settings->gates.on[GATE_VLLM] && asked == &engine_vllm)
         return &engine_transformers;
     return asked;
 }
 
 static const struct engine *engine_for_format(enum weights_format format,
-                                              const struct workspace_settings *settings)
+                                              const struct operator_settings *settings)
 {
     if (format == WEIGHTS_GGUF)
         return &engine_llama;
-    return settings->vllm ? &engine_vllm : &engine_transformers;
+    return settings->gates.on[GATE_VLLM] ? &engine_vllm : &engine_transformers;
 }
 
 static int refuse(struct error **err, int r, const char *reason)
@@ -89,7 +89,7 @@ static int wrong_format(const struct preset *p, const struct engine *engine, str
 }
 
 int engine_choose(struct arena *a, const struct workspace *ws, const struct catalog *catalog,
-                  const struct workspace_settings *settings, bool in_store,
+                  const struct operator_settings *settings, bool in_store,
                   struct engine_choice *ret, struct error **err)
 {
     const struct engine *asked = engine_asked(ws, settings);

@@ -14,7 +14,7 @@ struct engine_request {
     const struct workspace *ws;
     const struct preset *preset; /* NULL: a model of the store that is no preset */
     const char *model;           /* short name: of the preset, or of the model in the store */
-    const struct workspace_settings *settings;
+    const struct operator_settings *settings;
     const struct gpu *gpu; /* of one node; NULL for engines that ask for none */
     uint64_t weight_bytes; /* 0: unknown */
     int64_t nodes;
@@ -54,7 +54,7 @@ struct engine_choice {
  * transformers in its place. `in_store`: the model store has a model of the preset's name (see
  * engine_store_name()). Errors have a reason for conditions and name what would work. */
 int engine_choose(struct arena *a, const struct workspace *ws, const struct catalog *catalog,
-                  const struct workspace_settings *settings, bool in_store,
+                  const struct operator_settings *settings, bool in_store,
                   struct engine_choice *ret, struct error **err);
 
 /* The name under which the model store would have the weights of this Workspace's preset; NULL when

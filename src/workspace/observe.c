@@ -174,7 +174,7 @@ static void observe_nodes(struct arena *a, struct informer *i, const struct work
     }
 }
 
-static void observe_weights(struct arena *a, const struct workspace_settings *settings,
+static void observe_weights(struct arena *a, const struct operator_settings *settings,
                             const struct workspace *ws, const struct catalog *catalog,
                             struct observed_weights *ret)
 {
@@ -221,7 +221,7 @@ static void observe_benchmark(struct arena *a, struct kube_client *c, const stru
 /* Only while there is no StatefulSet, and only on clusters: one box never ran what this looks for.
  */
 static int observe_deployment(struct arena *a, struct kube_client *c,
-                              const struct workspace_settings *settings, const struct workspace *ws,
+                              const struct operator_settings *settings, const struct workspace *ws,
                               struct observed *o, struct error **err)
 {
     if (o->statefulset || settings->models_dir || ws->deleting || json_size(o->nodes) == 0)
@@ -238,7 +238,7 @@ static int observe_deployment(struct arena *a, struct kube_client *c,
 }
 
 int workspace_observe(struct arena *a, const struct workspace_caches *caches, struct kube_client *c,
-                      const struct workspace_settings *settings, const struct catalog *catalog,
+                      const struct operator_settings *settings, const struct catalog *catalog,
                       const char *ns, const char *name, struct observed *ret, bool *ret_found,
                       struct error **err)
 {

@@ -57,6 +57,6 @@ void observe_project_config_map(struct arena *a, struct json *obj);
 /* *ret is untouched and the result 0 with *ret_found false when there is no such Workspace. Errors:
  * the API server did not answer. */
 int workspace_observe(struct arena *a, const struct workspace_caches *caches, struct kube_client *c,
-                      const struct workspace_settings *settings, const struct catalog *catalog,
+                      const struct operator_settings *settings, const struct catalog *catalog,
                       const char *ns, const char *name, struct observed *ret, bool *ret_found,
                       struct error **err);

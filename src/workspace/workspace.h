@@ -9,25 +9,14 @@
 
 #include "kube/controller.h"
 #include "kube/events.h"
-
-enum node_provisioner { PROVISIONER_AZURE_GPU, PROVISIONER_KARPENTER, PROVISIONER_BYO };
-
-struct workspace_settings {
-    enum node_provisioner
-        provisioner;            /* this slice: BYO only; the others are refused at start by name */
-    const char *cloud;          /* "azure", "aws", "arc"; "" on one box */
-    const char *image_registry; /* PRESET_REGISTRY_NAME; "mcr.microsoft.com/aks/kaito" */
-    const char *release_namespace;
-    const char *models_dir; /* one box: where weights are; NULL on a cluster */
-    bool vllm;              /* feature gate vLLM */
-};
+#include "operator/settings.h"
 
 struct workspace_controller;
 
 /* Registers its informers with the manager and adds the controller to it. Borrowed: all arguments
  * live until manager_stop(). *ret is freed after manager_free(). */
 int workspace_controller_add(struct manager *m, struct kube_client *c,
-                             const struct workspace_settings *settings,
+                             const struct operator_settings *settings,
                              struct event_recorder *events, struct clock *clock,
                              struct workspace_controller **ret, struct error **err);
 void workspace_controller_free(struct workspace_controller *w);

@@ -54,13 +54,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             .cache_bytes = (uint64_t)json_find_int(v, 0, "weights", "cacheBytes"),
         },
     };
-    struct workspace_settings settings = {
+    struct operator_settings settings = {
         .provisioner = PROVISIONER_BYO,
         .cloud = data[0] & 4 ? "azure" : "",
         .image_registry = "r",
         .release_namespace = "n",
         .models_dir = data[0] & 8 ? "/models" : NULL,
-        .vllm = !(data[0] & 16),
+        .gates = { .on = { [GATE_VLLM] = !(data[0] & 16) } },
     };
     struct decide_input in = { &settings, catalog, types, 1767225600 * NS_PER_S, &o };
     struct decision first, second;

@@ -198,6 +198,10 @@ static bool check_deadline(const struct json *spec, const struct json *old,
     const struct json *now = json_get(spec, "activeDeadlineSeconds"),
                       *was = json_get(old, "activeDeadlineSeconds");
     const struct field_path *p = FIELD(path, "activeDeadlineSeconds");
+    if (now && (json_int(now, 0) < 0 || json_int(now, 0) > INT32_MAX)) {
+        field_invalid(errors, p, now, "must be between 0 and %d, inclusive", INT32_MAX);
+        return false;
+    }
     if (now && was && json_int(now, 0) > json_int(was, 0)) {
         field_invalid(errors, p, now, "must be less than or equal to previous value");
         return false;

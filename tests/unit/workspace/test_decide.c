@@ -168,13 +168,13 @@ static void run_case(const struct fixture *f, const char *path)
     observed_json =
         json_merge_patch(a, observed_json, json_clone(a, json_get(c, "observed")) ?: EMPTY_OBJ());
     const char *cloud = json_find_str(settings_json, "cloud");
-    struct workspace_settings settings = {
+    struct operator_settings settings = {
         .provisioner = PROVISIONER_BYO,
         .cloud = cloud ? cloud : "",
         .image_registry = "mcr.microsoft.com/aks/kaito",
         .release_namespace = "kaito-workspace",
         .models_dir = json_find_str(settings_json, "modelsDir"),
-        .vllm = json_find_bool(settings_json, true, "vllm"),
+        .gates = { .on = { [GATE_VLLM] = json_find_bool(settings_json, true, "vllm") } },
     };
     struct observed observed = read_observed(a, observed_json);
     struct decide_input in = { &settings, f->catalog, f->types, 0, &observed };

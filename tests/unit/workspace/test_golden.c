@@ -16,7 +16,7 @@ struct world {
     struct arena *a;
     struct catalog *catalog;
     struct go_types *types;
-    struct workspace_settings settings;
+    struct operator_settings settings;
 };
 
 /* ---- comparing ------------------------------------------------------------------------------------------------------ */
@@ -234,7 +234,7 @@ static void each_scenario(void (*fn)(struct world *w, const struct json *row))
                       .cloud = "azure",
                       .image_registry = "mcr.microsoft.com/aks/kaito",
                       .release_namespace = "kaito-workspace",
-                      .vllm = true },
+                      .gates = GATES_DEFAULT },
     };
     AUTO_FREE char *text = NULL;
     size_t len = 0, count = 0;

@@ -70,13 +70,13 @@ void world_start(struct world *w)
     w->client = kube_client_new(w->transport, &(struct kube_client_options){ 0 });
     if (crds_ensure(w->client, &err) < 0)
         fail_msg("CRD: %s", error_message(err));
-    w->settings = (struct workspace_settings){
+    w->settings = (struct operator_settings){
         .provisioner = PROVISIONER_BYO,
         .cloud = "azure",
         .image_registry = "mcr.microsoft.com/aks/kaito",
         .release_namespace = "kaito-workspace",
         .models_dir = w->models_dir,
-        .vllm = true,
+        .gates = GATES_DEFAULT,
     };
 }
 

@@ -17,7 +17,7 @@ struct world {
     struct kube_transport *counting;
     struct manager *manager;
     struct event_recorder *events;
-    struct workspace_settings settings;
+    struct operator_settings settings;
     struct workspace_controller *controller;
 };
 
