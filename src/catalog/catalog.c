@@ -8,21 +8,12 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "catalog/catalog_internal.h"
 
 EMBEDDED(presets);
 EMBEDDED(presets_gguf);
 
 #define MAX_ALIASES 4
-
-struct catalog {
-    struct arena *a;
-    struct preset *presets;
-    size_t count;
-    struct map *by_name[2]; /* weights_format -> lower-case name, id or alias -> preset */
-    const char **names;     /* what nearest names are chosen from */
-    size_t name_count;
-    const struct json *retired;
-};
 
 static const char *text(const struct json *row, const char *key)
 {
@@ -122,6 +113,7 @@ struct catalog *catalog_new(void)
     c->by_name[0] = map_new(NULL);
     c->by_name[1] = map_new(NULL);
     add_names(c);
+    catalog_read_skus(c);
     return c;
 }
 

@@ -34,6 +34,20 @@ static bool label_is(const struct json *labels, const char *key, const char *val
     return str_eq(json_find_str(labels, key), value);
 }
 
+/* Times ten; 0 when the labels are absent or odd, as nothing must fail for want of them. */
+static int compute_capability(const struct json *labels)
+{
+    int64_t major = 0;
+    int64_t minor = 0;
+    const char *first = json_find_str(labels, "nvidia.com/cuda.compute.major");
+    const char *second = json_find_str(labels, "nvidia.com/cuda.compute.minor");
+    if (!first || str_to_int64(first, &major) < 0 || major < 1 || major > 99)
+        return 0;
+    if (second && (str_to_int64(second, &minor) < 0 || minor < 0 || minor > 9))
+        return 0;
+    return (int)(major * 10 + minor);
+}
+
 /* Cut into slices, and the cutting is done. */
 static bool node_is_mig(const struct json *labels)
 {
@@ -75,6 +89,7 @@ static int gpu_of_node(const struct json *labels, struct gpu *ret, struct error 
         .resource = "nvidia.com/gpu",
         .mig = node_is_mig(labels),
         .profile = "",
+        .compute_capability = compute_capability(labels),
     };
     return 0;
 }

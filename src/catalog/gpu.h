@@ -10,7 +10,8 @@ struct gpu {
     int64_t bytes;        /* memory of all of these */
     const char *resource; /* what pods ask for: "nvidia.com/gpu", "nvidia.com/mig-1g.10gb" */
     bool mig;
-    const char *profile; /* "1g.10gb"; "" when the node is not cut by the Workspace */
+    const char *profile;    /* "1g.10gb"; "" when the node is not cut by the Workspace */
+    int compute_capability; /* of CUDA, times ten: 75, 80, 86; 0: unknown */
 };
 
 /* `partition` is resource.partition of a Workspace; NULL: whole nodes. Reasons of errors:

@@ -33,13 +33,32 @@ static void add_parallelism(struct arena *a, const struct vllm_request *q, struc
         json_set_str(a, flags, "kaito-kv-cache-cpu-memory-utilization", "0");
 }
 
+/* The A10 keeps more of its memory for itself than others. The cloud's tables write a space,
+ * NVIDIA's node labels a hyphen. */
+static bool is_a10(const char *product)
+{
+    return STREQ(product, "NVIDIA A10") || STREQ(product, "NVIDIA-A10");
+}
+
+/* GPUs before Ampere (8.0) have no bfloat16, and those before Turing (7.5) no kernel for chunked
+ * prefill. */
+static void suit_old_gpu(struct arena *a, const struct gpu *gpu, struct json *flags)
+{
+    if (gpu->compute_capability <= 0 || gpu->compute_capability >= 80)
+        return;
+    if (str_eq(json_find_str(flags, "dtype"), "bfloat16"))
+        json_set_str(a, flags, "dtype", "float16");
+    if (gpu->compute_capability < 75)
+        json_set_str(a, flags, "no-enable-chunked-prefill", "");
+}
+
 struct json *vllm_flags(struct arena *a, const struct vllm_request *q)
 {
     struct json *flags = json_clone(a, q->preset->vllm);
     json_set_str(a, flags, "served-model-name", q->served_name);
     json_set_str(a, flags, "max-model-len", "auto");
-    json_set_str(a, flags, "gpu-memory-utilization",
-                 STREQ(q->gpu->product, "NVIDIA A10") ? "0.82" : "0.84");
+    json_set_str(a, flags, "gpu-memory-utilization", is_a10(q->gpu->product) ? "0.82" : "0.84");
+    suit_old_gpu(a, q->gpu, flags);
     if (!json_get(flags, "kv-events-config"))
         json_set_str(a, flags, "kv-events-config", "'{\"enable_kv_cache_events\":true}'");
     json_set_str(a, flags, "compilation-config.pass_config.fuse_allreduce_rms", "False");

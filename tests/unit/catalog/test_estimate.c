@@ -5,9 +5,12 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "catalog/estimate.h"
+#include "catalog/sku.h"
 #include "catalog/vllm_flags.h"
 #include "unit.h"
 #include "json/build.h"
+
+static size_t rows; /* of the file that is being read */
 
 /* Calls fn for each line's value; the first line of some files is a table. */
 static size_t each_vector(const char *name, void (*fn)(struct arena *a, const struct catalog *c,
@@ -41,6 +44,7 @@ static size_t each_vector(const char *name, void (*fn)(struct arena *a, const st
 static const char *error_class(const struct error *err)
 {
     static const char *const words[][2] = {
+        { "UnsupportedSKU", "unsupported-sku" },
         { "GPUMemoryTooSmall", "gpu-memory-below-overhead" },
         { "MIGSliceTooSmall", "mig-slice-too-small" },
         { "MissingGPULabels", "missing-gpu-labels" },
@@ -63,17 +67,31 @@ static void expect(const struct json *want, int r, int64_t nodes, struct error *
     error_free(err);
 }
 
+/* Of an instance type that no table has the reference says so, whatever else is asked. */
+static int estimate_sku(const struct catalog *c, const struct json *v, const struct json *row,
+                        int64_t *ret, struct error **err)
+{
+    const struct sku *sku = NULL;
+    const struct preset *p = catalog_find(c, json_string(json_at(v, 2)));
+    struct gpu gpu;
+    int r = sku_require(c, json_string(json_at(v, 0)), json_string(json_at(v, 1)), &sku, err);
+    if (r == 0)
+        r = gpu_from_sku(sku, &gpu);
+    return r < 0 ? r : estimate_nodes(p, &gpu, json_int(json_at(row, 1), 0), ret, err);
+}
+
+/* [cloud, sku, model, [[requested, context, nodes or error class], …]]; what is requested does not
+ * count. */
 static void check_sku(struct arena *a, const struct catalog *c, const struct json *table,
                       const struct json *v, const char *line)
 {
-    struct gpu gpu = { .product = "",
-                       .count = json_int(json_at(v, 1), 0),
-                       .bytes = json_int(json_at(v, 2), 0) };
-    const struct preset *p = catalog_find(c, json_string(json_at(v, 0)));
-    int64_t nodes = 0;
-    struct error *err = NULL;
-    int r = estimate_nodes(p, &gpu, json_int(json_at(v, 3), 0), &nodes, &err);
-    expect(json_at(v, 4), r, nodes, err, line);
+    JSON_FOREACH(it, json_at(v, 3)) {
+        int64_t nodes = 0;
+        struct error *err = NULL;
+        int r = estimate_sku(c, v, it.value, &nodes, &err);
+        expect(json_at(it.value, 2), r, nodes, err, line);
+        rows++;
+    }
 }
 
 static void check_labels(struct arena *a, const struct catalog *c, const struct json *table,
@@ -99,29 +117,46 @@ static void check_labels(struct arena *a, const struct catalog *c, const struct 
     expect(json_at(v, 4), r, nodes, err, line);
 }
 
+static void check_row(struct arena *a, const struct catalog *c, const struct preset *p,
+                      const struct json *want, const char *place)
+{
+    size_t n = 0;
+    char **words = str_split(a, place, ' ', &n); /* cloud, SKU, nodes */
+    assert_int_equal(n, 3);
+    struct gpu gpu;
+    int64_t nodes = 0;
+    assert_int_equal(gpu_from_sku(sku_find(c, words[0], words[1]), &gpu), 0);
+    assert_int_equal(str_to_int64(words[2], &nodes), 0);
+    struct vllm_request q = { .preset = p, .gpu = &gpu, .nodes = nodes, .served_name = p->name };
+    struct json *flags = vllm_flags(a, &q);
+    if (!json_equal(flags, want)) {
+        AUTO_BUF diff = BUF_INIT(MIB);
+        json_describe_diff(want, flags, 20, &diff);
+        fail_msg("%s on %s:\n%s", p->id, place, buf_str(&diff));
+    }
+    rows++;
+}
+
+/* One file line per model: {"model", "flags": those of most rows, "rows": [[merge patch of the
+ * flags,
+ * ["cloud sku nodes", …]], …]} */
 static void check_flags(struct arena *a, const struct catalog *c, const struct json *table,
                         const struct json *v, const char *line)
 {
-    struct gpu gpu = {
-        .product = json_find_str(v, "product"),
-        .count = json_find_int(v, 0, "gpus"),
-        .bytes = json_find_int(v, 0, "bytes"),
-    };
     const struct preset *p = catalog_find(c, json_find_str(v, "model"));
-    struct vllm_request q = {
-        .preset = p, .gpu = &gpu, .nodes = json_find_int(v, 0, "nodes"), .served_name = p->name
-    };
-    struct json *flags = vllm_flags(a, &q);
-    if (!json_equal(flags, json_get(v, "flags"))) {
-        AUTO_BUF diff = BUF_INIT(MIB);
-        json_describe_diff(json_get(v, "flags"), flags, 20, &diff);
-        fail_msg("%s:\n%s", line, buf_str(&diff));
+    JSON_FOREACH(it, json_get(v, "rows")) {
+        struct json *want =
+            json_merge_patch(a, json_clone(a, json_get(v, "flags")), json_at(it.value, 0));
+        JSON_FOREACH(place, json_at(it.value, 1))
+            check_row(a, c, p, want, json_string(place.value));
     }
 }
 
 static void node_counts_of_skus(void **state)
 {
-    assert_true(each_vector("estimate-vectors.jsonl", check_sku) > 8000);
+    rows = 0;
+    assert_int_equal(each_vector("sku-vectors.jsonl", check_sku), 3600);
+    assert_int_equal(rows, 40867);
 }
 
 static void node_counts_from_labels(void **state)
@@ -131,7 +166,9 @@ static void node_counts_from_labels(void **state)
 
 static void flags_of_vllm(void **state)
 {
-    assert_true(each_vector("vllm-flag-vectors.jsonl", check_flags) > 800);
+    rows = 0;
+    assert_int_equal(each_vector("sku-flag-vectors.jsonl", check_flags), 60);
+    assert_int_equal(rows, 7443);
 }
 
 static void the_command_line_is_in_one_order(void **state)
@@ -155,5 +192,52 @@ static void the_command_line_is_in_one_order(void **state)
         "--served-model-name=chat --tensor-parallel-size=1 --tokenizer_mode=auto --trust-remote-code");
 }
 
+/* T36 */
+static void old_gpus_get_what_they_can_run(void **state)
+{
+    static const struct {
+        int capability;
+        const char *dtype;
+        bool no_chunks;
+    } table[] = {
+        { 70, "float16", true },   { 75, "float16", false }, { 80, "bfloat16", false },
+        { 90, "bfloat16", false }, { 0, "bfloat16", false },
+    };
+    CLEANUP(catalog_cleanup) struct catalog *c = catalog_new();
+    AUTO_ARENA a = arena_new();
+    for (size_t i = 0; i < COUNT_OF(table); i++) {
+        struct gpu gpu = { .product = "Tesla-T4",
+                           .count = 1,
+                           .bytes = 16 * (int64_t)GIB,
+                           .compute_capability = table[i].capability };
+        struct vllm_request q = { .gpu = &gpu, .nodes = 1, .served_name = "m" };
+        q.preset = catalog_find(c, "phi-4-mini-instruct");
+        struct json *flags = vllm_flags(a, &q);
+        assert_string_equal(json_find_str(flags, "dtype"), table[i].dtype);
+        assert_int_equal(json_get(flags, "no-enable-chunked-prefill") != NULL, table[i].no_chunks);
+        q.preset = catalog_find(c, "qwen/qwen3-8b-awq"); /* its method decides */
+        assert_string_equal(json_find_str(vllm_flags(a, &q), "dtype"), "auto");
+    }
+}
+
+static void an_a10_is_known_by_both_spellings(void **state)
+{
+    static const char *const table[][2] = {
+        { "NVIDIA A10", "0.82" },  { "NVIDIA-A10", "0.82" },  { "NVIDIA A10G", "0.84" },
+        { "NVIDIA-A10G", "0.84" }, { "NVIDIA A100", "0.84" }, { "", "0.84" },
+    };
+    CLEANUP(catalog_cleanup) struct catalog *c = catalog_new();
+    AUTO_ARENA a = arena_new();
+    for (size_t i = 0; i < COUNT_OF(table); i++) {
+        struct gpu gpu = { .product = table[i][0], .count = 1, .bytes = 24 * (int64_t)GIB };
+        struct vllm_request q = {
+            .preset = catalog_find(c, "phi-4"), .gpu = &gpu, .nodes = 1, .served_name = "m"
+        };
+        assert_string_equal(json_find_str(vllm_flags(a, &q), "gpu-memory-utilization"),
+                            table[i][1]);
+    }
+}
+
 UNIT_TESTS(TEST(node_counts_of_skus), TEST(node_counts_from_labels), TEST(flags_of_vllm),
+           TEST(old_gpus_get_what_they_can_run), TEST(an_a10_is_known_by_both_spellings),
            TEST(the_command_line_is_in_one_order))
