@@ -30,6 +30,18 @@ static const char *const *read_aliases(struct arena *a, const struct json *list)
     return aliases;
 }
 
+static const struct preset_tuning *read_tuning(struct arena *a, const struct json *row)
+{
+    if (!row)
+        return NULL;
+    struct preset_tuning *t = arena_zalloc(a, sizeof(*t));
+    t->image = text(row, "image");
+    t->disk = text(row, "disk");
+    t->readiness_seconds = json_find_int(row, 0, "readinessSeconds");
+    t->download_at_runtime = str_empty(t->image);
+    return t;
+}
+
 static void read_preset(struct arena *a, const struct json *row, struct preset *p)
 {
     p->license = text(row, "license");
@@ -61,6 +73,7 @@ static void read_preset(struct arena *a, const struct json *row, struct preset *
     p->cuda_toolkit = json_find_bool(row, false, "cudaToolkit");
     p->vllm = json_get(row, "vllm");
     p->transformers = json_get(row, "transformers");
+    p->tuning = read_tuning(a, json_get(row, "tuning"));
 }
 
 static void add_name(struct catalog *c, const char *name, struct preset *p)

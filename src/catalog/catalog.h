@@ -7,6 +7,15 @@
 
 enum weights_format { WEIGHTS_SAFETENSORS, WEIGHTS_GGUF };
 
+/* What fine-tuning a preset takes. */
+struct preset_tuning {
+    const char
+        *image; /* OCI artifact with its weights, of the operator's registry: "kaito-phi-4:0.2.0" */
+    const char *disk; /* quantity: space for weights and results */
+    int64_t readiness_seconds;
+    bool download_at_runtime; /* no such artifact: the weights come from Hugging Face */
+};
+
 struct preset {
     enum weights_format format;
     const char
@@ -34,8 +43,9 @@ struct preset {
     bool no_cpu_offload;       /* its cache cannot be moved to the host's memory */
     bool deep_gemm;
     bool cuda_toolkit;
-    const struct json *vllm;         /* flags: name -> value, "" for a bare flag */
-    const struct json *transformers; /* the same; NULL when this runtime cannot run it */
+    const struct json *vllm;            /* flags: name -> value, "" for a bare flag */
+    const struct json *transformers;    /* the same; NULL when this runtime cannot run it */
+    const struct preset_tuning *tuning; /* NULL when it cannot be tuned */
 };
 
 struct catalog;

@@ -91,5 +91,34 @@ static void urls(void **state)
         "https://huggingface.co/unsloth/gemma-3-270m-it-GGUF/resolve/main/gemma-3-270m-it-Q4_K_M.gguf");
 }
 
+static void ten_presets_can_be_tuned(void **state)
+{
+    static const char *const table[][2] = {
+        { "phi-4", "kaito-phi-4:0.2.0" },
+        { "phi-3-medium-128k-instruct", "kaito-phi-3-medium-128k-instruct:0.2.0" },
+        { "Qwen/Qwen2.5-Coder-32B-Instruct", "kaito-qwen2.5-coder-32b-instruct:0.2.0" },
+        { "mistral-7b", "kaito-mistral-7b:0.2.0" }, /* its artifact has the short name */
+        { "llama-3.1-8b-instruct", NULL },
+        { "gpt-oss-20b", NULL },
+    };
+    CLEANUP(catalog_cleanup) struct catalog *c = catalog_new();
+    for (size_t i = 0; i < COUNT_OF(table); i++) {
+        const struct preset_tuning *t = catalog_find(c, table[i][0])->tuning;
+        assert_string_equal(t ? t->image : "none", table[i][1] ? table[i][1] : "none");
+    }
+    size_t count = 0;
+    for (size_t i = 0; i < catalog_count(c); i++) {
+        const struct preset_tuning *t = catalog_at(c, i)->tuning;
+        int64_t bytes = 0;
+        if (!t)
+            continue;
+        count++;
+        assert_int_equal(quantity_value(t->disk, &bytes, NULL), 0);
+        assert_true(t->readiness_seconds >= 1800 && !t->download_at_runtime);
+    }
+    assert_int_equal(count, 10);
+}
+
 UNIT_TESTS(TEST(every_row_is_complete), TEST(names_ids_and_aliases_are_found),
-           TEST(one_name_can_have_both_formats), TEST(wrong_names_have_neighbours), TEST(urls))
+           TEST(one_name_can_have_both_formats), TEST(wrong_names_have_neighbours), TEST(urls),
+           TEST(ten_presets_can_be_tuned))
