@@ -4,9 +4,35 @@
 #include <unistd.h>
 
 #include "base/embed.h"
+#include "base/str.h"
 #include "kube/meta.h"
+#include "json/build.h"
 
+EMBEDDED(crd_nodeclaims);
+EMBEDDED(crd_nodepools);
 EMBEDDED(crd_workspaces);
+
+struct embedded_crd {
+    const char *name;
+    const char *text;
+    const size_t *size;
+};
+
+#define CRD(plural, group)                                                                         \
+    {                                                                                              \
+#plural "." group, data_crd_##plural, &data_crd_##plural##_size                            \
+    }
+
+/* Of the kinds that the controllers here look after. */
+static const struct embedded_crd own[] = {
+    CRD(workspaces, "kaito.sh"),
+};
+
+/* Of those that a node provisioner looks after, elsewhere. */
+static const struct embedded_crd karpenter[] = {
+    CRD(nodeclaims, "karpenter.sh"),
+    CRD(nodepools, "karpenter.sh"),
+};
 
 #define ESTABLISH_TIMEOUT_NS (10 * NS_PER_S)
 
@@ -56,12 +82,59 @@ static int ensure_one(struct kube_client *c, struct arena *a, struct json *want,
     return established(have) ? 0 : wait_established(c, name, err);
 }
 
+static int ensure_all(struct kube_client *c, const struct embedded_crd *crds, size_t count,
+                      struct error **err)
+{
+    for (size_t i = 0; i < count; i++) {
+        AUTO_ARENA a = arena_new();
+        struct json *crd = NULL;
+        int r = json_parse(a, crds[i].text, *crds[i].size, &crd, err);
+        if (r == 0)
+            r = ensure_one(c, a, crd, err);
+        if (r < 0)
+            return error_prefix(err, r, "CustomResourceDefinition %s", crds[i].name);
+    }
+    return 0;
+}
+
 int crds_ensure(struct kube_client *c, struct error **err)
 {
+    return ensure_all(c, own, COUNT_OF(own), err);
+}
+
+/* What the cloud's schema of node classes is, nobody but the cloud needs to know. */
+/* clang-format off */
+static struct json *node_class_crd(struct arena *a, const struct operator_settings *s)
+{
+    struct json *open = OBJ("type", STR("object"), "x-kubernetes-preserve-unknown-fields", BOOL(true));
+    struct json *schema = OBJ("type", STR("object"),
+                              "properties", OBJ("spec", open, "status", json_clone(a, open)));
+    struct json *version = OBJ("name", STR(s->node_class_version),
+                               "served", BOOL(true),
+                               "storage", BOOL(true),
+                               "schema", OBJ("openAPIV3Schema", schema),
+                               "subresources", OBJ("status", EMPTY_OBJ()));
+    return OBJ("apiVersion", STR("apiextensions.k8s.io/v1"),
+               "kind", STR("CustomResourceDefinition"),
+               "metadata", OBJ("name", STRF("%s.%s", s->node_class_resource, s->node_class_group)),
+               "spec", OBJ("group", STR(s->node_class_group),
+                           "names", OBJ("kind", STR(s->node_class_kind),
+                                        "listKind", STRF("%sList", s->node_class_kind),
+                                        "plural", STR(s->node_class_resource),
+                                        "singular", STR(str_lower(a, s->node_class_kind))),
+                           "scope", STR("Cluster"),
+                           "versions", ARR(version)));
+}
+/* clang-format on */
+
+int crds_ensure_karpenter(struct kube_client *c, const struct operator_settings *settings,
+                          struct error **err)
+{
+    int r = ensure_all(c, karpenter, COUNT_OF(karpenter), err);
+    if (r < 0 || settings->provisioner != PROVISIONER_KARPENTER)
+        return r;
     AUTO_ARENA a = arena_new();
-    struct json *crd = NULL;
-    int r = json_parse(a, data_crd_workspaces, data_crd_workspaces_size, &crd, err);
-    if (r == 0)
-        r = ensure_one(c, a, crd, err);
-    return r < 0 ? error_prefix(err, r, "CustomResourceDefinition workspaces.kaito.sh") : 0;
+    r = ensure_one(c, a, node_class_crd(a, settings), err);
+    return r < 0 ? error_prefix(err, r, "CustomResourceDefinition of %s", settings->node_class_kind)
+                 : 0;
 }

@@ -2,7 +2,13 @@
 #pragma once
 
 #include "kube/client.h"
+#include "operator/settings.h"
 
 /* Creates those that are missing and updates those whose spec differs; waits until they are served.
  */
 int crds_ensure(struct kube_client *c, struct error **err);
+
+/* The same for the kinds of a node provisioner, which bring their own on a cluster: NodeClaims,
+ * NodePools, and with the provisioner karpenter its node classes. For worlds in memory. */
+int crds_ensure_karpenter(struct kube_client *c, const struct operator_settings *settings,
+                          struct error **err);
