@@ -23,6 +23,7 @@ struct waiting {
     struct arena *arena;
     struct json *involved; /* the involvedObject */
     const char *ns;
+    const char *component;
     struct event_occurrence occurrence;
     struct waiting *next;
 };
@@ -88,13 +89,13 @@ static int create_event(struct event_recorder *r, struct arena *a, const struct 
         "involvedObject", json_clone(a, w->involved),
         "reason", STR(o->reason),
         "message", STR(shown_message(a, w, d)),
-        "source", OBJ("component", STR(r->component), "host", STR(r->host)),
+        "source", OBJ("component", STR(w->component), "host", STR(r->host)),
         "firstTimestamp", time_value(a, d->first_ns),
         "lastTimestamp", time_value(a, o->wall_ns),
         "count", INT(d->count),
         "type", STR(o->type),
         "eventTime", NUL(),
-        "reportingComponent", STR(r->component),
+        "reportingComponent", STR(w->component),
         "reportingInstance", STR(r->host ? r->host : ""));
     /* clang-format on */
     int rc = kube_create(r->client, &KUBE_EVENTS, w->ns, event, a, NULL, err);
@@ -229,9 +230,9 @@ static char *formatted(struct arena *a, const char *fmt, va_list ap)
     return text;
 }
 
-static struct waiting *waiting_new(struct event_recorder *r, const struct json *about,
-                                   const char *type, const char *reason, const char *fmt,
-                                   va_list ap)
+static struct waiting *waiting_new(struct event_recorder *r, const char *component,
+                                   const struct json *about, const char *type, const char *reason,
+                                   const char *fmt, va_list ap)
 {
     struct arena *a = arena_new();
     struct waiting *w = arena_zalloc(a, sizeof(*w));
@@ -239,6 +240,7 @@ static struct waiting *waiting_new(struct event_recorder *r, const struct json *
     const char *version = meta_resource_version(about);
     w->arena = a;
     w->ns = arena_strdup(a, *ns ? ns : "default");
+    w->component = arena_strdup(a, component ? component : r->component);
     /* clang-format off */
     w->involved = OBJ("kind", STR(json_find_str(about, "kind")),
                       "namespace", *ns ? STR(ns) : NULL,
@@ -249,8 +251,8 @@ static struct waiting *waiting_new(struct event_recorder *r, const struct json *
     /* clang-format on */
     const char *kind = json_find_str(about, "kind");
     w->occurrence = (struct event_occurrence){
-        .object = arena_printf(a, "%s\n%s\n%s\n%s", kind ? kind : "", ns, meta_name(about),
-                               meta_uid(about)),
+        .object = arena_printf(a, "%s\n%s\n%s\n%s\n%s", kind ? kind : "", ns, meta_name(about),
+                               meta_uid(about), w->component),
         .type = arena_strdup(a, type),
         .reason = arena_strdup(a, reason),
         .message = formatted(a, fmt, ap),
@@ -259,18 +261,13 @@ static struct waiting *waiting_new(struct event_recorder *r, const struct json *
     return w;
 }
 
-void event_record(struct event_recorder *r, const struct json *about, const char *type,
-                  const char *reason, const char *fmt, ...)
+static void enqueue(struct event_recorder *r, struct waiting *w)
 {
-    va_list ap;
-    va_start(ap, fmt);
-    struct waiting *w = waiting_new(r, about, type, reason, fmt, ap);
-    va_end(ap);
-
     LOCK(&r->lock);
     if (r->count >= MAX_WAITING || r->stopping || !r->has_thread) {
         if (r->dropped++ % MAX_WAITING == 0)
-            log_warn("events are dropped, too many wait to be written", "reason", reason, NULL);
+            log_warn("events are dropped, too many wait to be written", "reason",
+                     w->occurrence.reason, NULL);
         waiting_free(w);
         return;
     }
@@ -281,6 +278,26 @@ void event_record(struct event_recorder *r, const struct json *about, const char
     r->last = w;
     r->count++;
     pthread_cond_broadcast(&r->changed);
+}
+
+void event_record(struct event_recorder *r, const struct json *about, const char *type,
+                  const char *reason, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    struct waiting *w = waiting_new(r, NULL, about, type, reason, fmt, ap);
+    va_end(ap);
+    enqueue(r, w);
+}
+
+void event_record_as(struct event_recorder *r, const char *component, const struct json *about,
+                     const char *type, const char *reason, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    struct waiting *w = waiting_new(r, component, about, type, reason, fmt, ap);
+    va_end(ap);
+    enqueue(r, w);
 }
 
 void event_recorder_free(struct event_recorder *r)

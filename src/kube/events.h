@@ -16,3 +16,6 @@ void event_recorder_free(struct event_recorder *r); /* writes what waits, at mos
  * "Warning". */
 void event_record(struct event_recorder *r, const struct json *about, const char *type,
                   const char *reason, const char *fmt, ...) ATTR_PRINTF(5, 6);
+/* The same in the name of another component than the recorder's own; NULL: its own. */
+void event_record_as(struct event_recorder *r, const char *component, const struct json *about,
+                     const char *type, const char *reason, const char *fmt, ...) ATTR_PRINTF(6, 7);

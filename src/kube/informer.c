@@ -3,6 +3,7 @@
  *
  *     in order                       watch again from the last version
  *     GONE                           list again
+ *     NOT_FOUND, when optional       list again: the resource itself may be gone
  *     anything else                  wait, then watch again from the last version
  *
  * A list is compared with the cache, so that handlers see what changed meanwhile and nothing else.
@@ -31,6 +32,8 @@
 #define IDLE_TIMEOUT_MS 150000 /* API servers send a bookmark about once a minute */
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_LAST_MS 30000
+#define ABSENT_FIRST_MS 250
+#define ABSENT_LAST_MS 30000
 #define HEALTHY_NS (60 * NS_PER_S)
 #define SHORT_LIVED_NS (1 * NS_PER_S)
 
@@ -39,6 +42,12 @@ struct informer {
     const struct kube_resource *resource;
     char *ns, *label_selector, *field_selector;
     void (*project)(struct arena *a, struct json *obj);
+    bool (*keep)(void *ctx, const struct json *obj);
+    void *keep_ctx;
+    bool optional;
+    int64_t absent_poll_ms;
+    informer_served_handler *on_served;
+    void *served_ctx;
     struct {
         informer_handler *fn;
         void *ctx;
@@ -54,12 +63,15 @@ struct informer {
 
     /* of the thread */
     int64_t backoff_ms;
+    int64_t absent_ms;      /* until an absent resource is asked for again; 0: it is served */
     enum error_code logged; /* the failure that was logged last; OK: none since things went well */
 
     pthread_mutex_t lock; /* of all below */
     pthread_cond_t changed;
     bool stopping;
     bool synced;
+    bool absent; /* the server does not serve the resource */
+    bool relist;
     bool watch_ended;
     struct error *watch_error; /* how */
     char *list_error;          /* text of the last one, for those who wait for the first list */
@@ -79,6 +91,10 @@ struct informer *informer_new(struct kube_client *c, const struct kube_resource 
     i->label_selector = mem_strdup(o->label_selector);
     i->field_selector = mem_strdup(o->field_selector);
     i->project = o->project;
+    i->keep = o->keep;
+    i->keep_ctx = o->keep_ctx;
+    i->optional = o->optional;
+    i->absent_poll_ms = o->absent_poll_ms > 0 ? o->absent_poll_ms : ABSENT_LAST_MS;
     i->store = kube_store_new();
     i->version = (struct buf)BUF_INIT(KIB);
     i->backoff_ms = BACKOFF_FIRST_MS;
@@ -93,6 +109,14 @@ void informer_add_handler(struct informer *i, informer_handler *handler, void *c
         abort(); /* a mistake of ours, found on the first run */
     i->handlers[i->handler_count].fn = handler;
     i->handlers[i->handler_count++].ctx = ctx;
+}
+
+void informer_on_served(struct informer *i, informer_served_handler *handler, void *ctx)
+{
+    if (i->on_served || i->started)
+        abort(); /* a mistake of ours, found on the first run */
+    i->on_served = handler;
+    i->served_ctx = ctx;
 }
 
 /* ---- changes ------------------------------------------------------------------------------------------------ */
@@ -126,12 +150,13 @@ static void remove_object(struct informer *i, const char *ns, const char *name)
     kube_store_change_done(&change);
 }
 
+/* NULL: it is not to be kept. */
 static struct kube_object *object_of(struct informer *i, struct arena *a, struct json *obj)
 {
     json_del(json_get(obj, "metadata"), "managedFields");
     if (i->project)
         i->project(a, obj);
-    return kube_object_new(obj);
+    return !i->keep || i->keep(i->keep_ctx, obj) ? kube_object_new(obj) : NULL;
 }
 
 static void set_version(struct informer *i, const char *version)
@@ -178,7 +203,9 @@ static int fetch(struct informer *i, int64_t limit, struct object_set *ret, stru
                 json_set_str(a, it.value, "apiVersion", kube_api_version(a, i->resource));
                 json_set_str(a, it.value, "kind", i->resource->kind);
             }
-            object_set_insert(ret, ret->count, object_of(i, a, it.value));
+            struct kube_object *o = object_of(i, a, it.value);
+            if (o)
+                object_set_insert(ret, ret->count, o);
         }
         buf_clear(ret_version);
         buf_puts(ret_version, meta_resource_version(list));
@@ -231,18 +258,48 @@ static int fetch_somehow(struct informer *i, struct object_set *ret, struct buf 
     }
 }
 
+/* Tells those who want to know when the resource came or went. */
+static void set_absent(struct informer *i, bool absent)
+{
+    bool was = false;
+    {
+        LOCK(&i->lock);
+        was = i->absent;
+        i->absent = absent;
+    }
+    if (absent)
+        i->absent_ms = MIN(i->absent_ms ? i->absent_ms * 2 : ABSENT_FIRST_MS, i->absent_poll_ms);
+    else
+        i->absent_ms = 0;
+    if (was != absent && i->on_served)
+        i->on_served(i->served_ctx, !absent);
+}
+
 static int list(struct informer *i, struct error **err)
 {
     struct object_set fresh = { 0 };
     AUTO_BUF version = BUF_INIT(KIB);
+    {
+        LOCK(&i->lock);
+        i->relist = false;
+    }
     int r = fetch_somehow(i, &fresh, &version, err);
-    if (r == 0) {
+    bool absent = i->optional && r == -ERROR_NOT_FOUND;
+    if (absent) { /* nothing is all there is of it */
+        error_free(TAKE_PTR(*err));
+        set_done(&fresh);
+        fresh = (struct object_set){ 0 };
+        replace_all(i, &fresh);
+        r = 0;
+    } else if (r == 0) {
         if (fresh.count > 1)
             qsort(fresh.items, fresh.count, sizeof(struct kube_object *), compare_items);
         replace_all(i, &fresh);
         set_version(i, buf_str(&version));
     }
     set_done(&fresh);
+    if (r == 0)
+        set_absent(i, absent);
 
     LOCK(&i->lock);
     free(i->list_error);
@@ -260,8 +317,13 @@ static void on_event(void *ctx, enum watch_event_type type, struct arena *a, str
     const char *version = arena_strdup(a, meta_resource_version(obj));
     if (type == WATCH_DELETED)
         remove_object(i, meta_namespace(obj), meta_name(obj));
-    else if (type != WATCH_BOOKMARK)
-        put(i, object_of(i, a, obj));
+    else if (type != WATCH_BOOKMARK) {
+        struct kube_object *o = object_of(i, a, obj);
+        if (o)
+            put(i, o);
+        else
+            remove_object(i, meta_namespace(obj), meta_name(obj));
+    }
     if (*version)
         set_version(i, version);
 }
@@ -295,7 +357,7 @@ static int watch(struct informer *i, struct error **err)
     if (r < 0)
         return r;
     pthread_mutex_lock(&i->lock);
-    while (!i->watch_ended && !i->stopping)
+    while (!i->watch_ended && !i->stopping && !i->relist)
         pthread_cond_wait(&i->changed, &i->lock);
     pthread_mutex_unlock(&i->lock);
     watch_close(w);
@@ -344,6 +406,12 @@ static bool stopping(struct informer *i)
     return i->stopping;
 }
 
+static bool relist_wanted(struct informer *i)
+{
+    LOCK(&i->lock);
+    return i->relist;
+}
+
 static void sleep_ms(struct informer *i, int64_t ms)
 {
     int64_t until = clock_mono(clock_system()) + ms * NS_PER_MS;
@@ -363,9 +431,19 @@ static void *run(void *arg)
         if (stopping(i))
             break;
         int64_t lived = clock_mono(clock_system()) - started;
+        if (r == 0 && i->absent_ms > 0) {
+            sleep_ms(i, i->absent_ms / 2 + (int64_t)(rand_unit() * (double)i->absent_ms / 2));
+            continue;
+        }
         if (r == 0 && !has_version)
             continue; /* the list is there: watch from it */
-        if (err)
+        bool gone = i->optional && r == -ERROR_NOT_FOUND;
+        bool again = relist_wanted(i);
+        if (gone || again)
+            buf_clear(&i->version);
+        if (again && r == 0)
+            continue;
+        if (err && !gone)
             log_failure(i, has_version ? "watch" : "list", err);
         if (!err || lived >= HEALTHY_NS)
             i->logged = ERROR_OK;
@@ -430,6 +508,19 @@ bool informer_synced(struct informer *i)
 {
     LOCK(&i->lock);
     return i->synced;
+}
+
+bool informer_served(struct informer *i)
+{
+    LOCK(&i->lock);
+    return !i->absent;
+}
+
+void informer_relist(struct informer *i)
+{
+    LOCK(&i->lock);
+    i->relist = true;
+    pthread_cond_broadcast(&i->changed);
 }
 
 int informer_wait_synced(struct informer *i, int64_t timeout_ms, struct error **err)

@@ -20,6 +20,17 @@ struct informer_options {
      * NULL: drops no more. It must leave metadata.name, namespace, uid, resourceVersion and what
      * selectors and handlers read. */
     void (*project)(struct arena *a, struct json *obj);
+    /* Of an object that came through `project`: whether it is kept. One that is not, or not any
+     * more, is to handlers as if it did not exist. Runs where handlers run and on the informer's
+     * thread, so it must not block. NULL: all are. When it would answer otherwise than before,
+     * informer_relist(). */
+    bool (*keep)(void *ctx, const struct json *obj);
+    void *keep_ctx;
+    /* The server need not serve this resource (its CRD may not be installed, or be removed): then
+     * the cache is empty and in order, and the server is asked again every now and then, without a
+     * word in the log. */
+    bool optional;
+    int64_t absent_poll_ms; /* how often at most; 0: 30 s. The first times come sooner */
 };
 
 /* old is NULL for an add, new is NULL for a delete; both are set for an update. An object that was
@@ -37,6 +48,14 @@ void informer_add_handler(struct informer *i, informer_handler *handler,
 int informer_start(struct informer *i, struct error **err);
 /* true once the first list is in the cache. */
 bool informer_synced(struct informer *i);
+/* Of an optional resource: the server serves it, as far as is known. Otherwise true. Handlers of
+ * informer_on_served() hear of changes, where informer handlers run. */
+bool informer_served(struct informer *i);
+typedef void informer_served_handler(void *ctx, bool served);
+void informer_on_served(struct informer *i, informer_served_handler *handler,
+                        void *ctx); /* before start, one */
+/* Lists anew, soon: what `keep` says has changed. */
+void informer_relist(struct informer *i);
 /* Waits for it. -ERROR_TIMEOUT carries the last list error's text. */
 int informer_wait_synced(struct informer *i, int64_t timeout_ms, struct error **err);
 void informer_stop(struct informer *i); /* joins, the cache stays; then informer_free */

@@ -27,6 +27,10 @@ const struct kube_resource KUBE_CRDS = { "apiextensions.k8s.io", "v1", "customre
                                          "CustomResourceDefinition", false };
 const struct kube_resource KUBE_STORAGE_CLASSES = { "storage.k8s.io", "v1", "storageclasses",
                                                     "StorageClass", false };
+const struct kube_resource KUBE_NODECLAIMS = { "karpenter.sh", "v1", "nodeclaims", "NodeClaim",
+                                               false };
+const struct kube_resource KUBE_NODEPOOLS = { "karpenter.sh", "v1", "nodepools", "NodePool",
+                                              false };
 const struct kube_resource KUBE_WORKSPACES = { "kaito.sh", "v1beta1", "workspaces", "Workspace",
                                                true };
 

@@ -106,8 +106,8 @@ static void record(const struct apply_target *t, const struct apply_subject *s,
                    const struct decided_event *e, const struct error *because)
 {
     if (t->events && e->type)
-        event_record(t->events, s->object, e->type, e->reason, "%s%s%s", e->message,
-                     because ? ": " : "", because ? error_message(because) : "");
+        event_record_as(t->events, e->component, s->object, e->type, e->reason, "%s%s%s",
+                        e->message, because ? ": " : "", because ? error_message(because) : "");
 }
 
 /* One write, with its events. */

@@ -272,10 +272,28 @@ static void messages_have_a_limit(void **state)
     assert_non_null(strstr(buf_str(&s->log), "é…\""));
 }
 
+static void another_component_can_speak(void **state)
+{
+    struct server *s = *state;
+    AUTO_ARENA a = arena_new();
+    struct kube_client *c = kube_client_new(&s->f.transport, NULL);
+    struct event_recorder *r = event_recorder_new(c, "kaito", NULL, NULL);
+    event_record_as(r, "nodes", about(a), "Normal", "Made", "it is made");
+    event_record_as(r, NULL, about(a), "Normal", "Made", "it is made");
+    event_recorder_free(r);
+    kube_client_free(c);
+    const char *first = strstr(buf_str(&s->log), "\"source\":{\"component\":\"nodes\"},");
+    assert_non_null(first);
+    assert_non_null(strstr(first, "\"reportingComponent\":\"nodes\","));
+    /* two Events: the same words of two components are not one thing that happened twice */
+    assert_non_null(strstr(first, "\"source\":{\"component\":\"kaito\"},"));
+}
+
 #define EVENTS_TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 UNIT_TESTS(TEST(the_same_is_counted), TEST(many_similar_ones_become_one),
            TEST(an_object_has_its_share), TEST(memory_is_bounded),
            EVENTS_TEST(an_event_is_created_then_counted),
            EVENTS_TEST(cluster_objects_have_events_in_default),
            EVENTS_TEST(a_lost_event_is_made_again), EVENTS_TEST(failures_that_pass_are_waited_out),
-           EVENTS_TEST(a_recorder_never_blocks_and_stops), EVENTS_TEST(messages_have_a_limit))
+           EVENTS_TEST(a_recorder_never_blocks_and_stops), EVENTS_TEST(messages_have_a_limit),
+           EVENTS_TEST(another_component_can_speak))

@@ -417,6 +417,102 @@ static void it_stops_before_it_was_started(void **state)
     stop(x);
 }
 
+/* ---- what may be absent, what is not kept ------------------------------------------------------------------- */
+
+#define ABSENT "{\"kind\":\"Status\",\"code\":404,\"message\":\"404 page not found\"}"
+
+static void on_served(void *ctx, bool served)
+{
+    struct fixture *x = ctx;
+    LOCK(&x->lock);
+    buf_puts(&x->seen, served ? "served " : "absent ");
+}
+
+static void start_optional(struct fixture *x)
+{
+    x->i = informer_new(x->c, &KUBE_NODECLAIMS,
+                        &(struct informer_options){ .optional = true, .absent_poll_ms = 20 });
+    informer_add_handler(x->i, on_change, x);
+    informer_on_served(x->i, on_served, x);
+    assert_int_equal(informer_start(x->i, NULL), 0);
+}
+
+static void an_absent_resource_is_an_empty_one_until_it_comes(void **state)
+{
+    struct fixture *x = *state;
+    x->answers[0] = (struct answer){ 404, ABSENT };
+    x->answers[1] = (struct answer){ 404, ABSENT };
+    x->answers[2] = (struct answer){ 200, LIST("5", OBJECT("a", "1")) };
+    x->answers[3] = (struct answer){ 404, ABSENT };
+    x->answers[4] = (struct answer){ 200, LIST("50", OBJECT("b", "2")) };
+    /* removed while it is watched */
+    x->f.scripts = SCRIPTS(SCRIPT({ FAKE_SLEEP, 50 }, { FAKE_STATUS, 404 },
+                                  { FAKE_DATA, 0, ABSENT }, { FAKE_END }),
+                           SILENCE);
+    start_optional(x);
+    assert_int_equal(informer_wait_synced(x->i, 2000, NULL), 0);
+    expect(x, "absent served +a@1 -a@1 absent served +b@2 ");
+    expect_streams(x, 2, "50");
+    assert_true(informer_served(x->i));
+    stop(x);
+}
+
+static void an_absent_resource_is_asked_for_ever_less_often(void **state)
+{
+    struct fixture *x = *state;
+    x->answers[0] = (struct answer){ 404, ABSENT };
+    x->i = informer_new(x->c, &KUBE_NODECLAIMS, &(struct informer_options){ .optional = true });
+    assert_int_equal(informer_start(x->i, NULL), 0);
+    assert_int_equal(informer_wait_synced(x->i, 2000, NULL), 0);
+    assert_false(informer_served(x->i));
+    usleep(1000000); /* after 125 to 250 ms, 250 to 500, 500 to 1000 */
+    int calls = atomic_load(&x->f.calls);
+    if (calls < 2 || calls > 4)
+        fail_msg("%d calls", calls);
+    stop(x);
+}
+
+static void what_must_be_there_is_missed(void **state)
+{
+    struct fixture *x = *state;
+    x->answers[0] = (struct answer){ 404, ABSENT };
+    start(x, NULL);
+    assert_true(fake_wait(&x->f.calls, 2));
+    assert_false(informer_synced(x->i));
+    assert_true(informer_served(x->i));
+    stop(x);
+}
+
+/* Keeps the name in ctx. */
+static bool keep_named(void *ctx, const struct json *obj)
+{
+    const char *const *wanted = ctx;
+    return STREQ(json_find_str(obj, "metadata", "name"), *wanted);
+}
+
+static void what_is_not_kept_does_not_exist(void **state)
+{
+    struct fixture *x = *state;
+    const char *wanted = "a";
+    x->answers[0] = (struct answer){ 200, LIST("5", OBJECT("a", "1") "," OBJECT("b", "2")) };
+    x->answers[1] = (struct answer){ 200, LIST("60", OBJECT("a", "50") "," OBJECT("b", "52")) };
+    x->f.scripts =
+        SCRIPTS(SCRIPT({ FAKE_DATA, 0, EVENT("MODIFIED", OBJECT("b", "8")) },
+                       { FAKE_DATA, 0, EVENT("MODIFIED", OBJECT("a", "9")) }, { FAKE_SILENCE }),
+                SILENCE);
+    x->i = informer_new(x->c, &KUBE_PODS,
+                        &(struct informer_options){ .keep = keep_named, .keep_ctx = &wanted });
+    informer_add_handler(x->i, on_change, x);
+    assert_int_equal(informer_start(x->i, NULL), 0);
+    expect(x, "+a@1 ~a@1>9 ");
+    assert_int_equal(informer_count(x->i), 1);
+    wanted = "b";
+    informer_relist(x->i);
+    expect(x, "+a@1 ~a@1>9 -a@9 +b@52 ");
+    expect_streams(x, 2, "60");
+    stop(x);
+}
+
 /* ---- reads -------------------------------------------------------------------------------------------------- */
 
 #define OWNED(ns, name, owner)                                                                     \
@@ -525,4 +621,8 @@ UNIT_TESTS(INFORMER_TEST(the_first_list_fills_the_cache),
            INFORMER_TEST(a_server_that_ends_every_watch_is_not_hammered),
            INFORMER_TEST(it_stops_while_a_list_hangs), INFORMER_TEST(it_stops_while_it_waits),
            INFORMER_TEST(it_stops_before_it_was_started),
+           INFORMER_TEST(an_absent_resource_is_an_empty_one_until_it_comes),
+           INFORMER_TEST(an_absent_resource_is_asked_for_ever_less_often),
+           INFORMER_TEST(what_must_be_there_is_missed),
+           INFORMER_TEST(what_is_not_kept_does_not_exist),
            INFORMER_TEST(lists_are_sorted_and_selected), INFORMER_TEST(reads_and_changes_mix))
