@@ -292,14 +292,15 @@ static int list(struct informer *i, struct error **err)
         replace_all(i, &fresh);
         r = 0;
     } else if (r == 0) {
+        set_absent(i, false);
         if (fresh.count > 1)
             qsort(fresh.items, fresh.count, sizeof(struct kube_object *), compare_items);
         replace_all(i, &fresh);
         set_version(i, buf_str(&version));
     }
     set_done(&fresh);
-    if (r == 0)
-        set_absent(i, absent);
+    if (absent)
+        set_absent(i, true);
 
     LOCK(&i->lock);
     free(i->list_error);
