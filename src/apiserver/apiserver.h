@@ -81,6 +81,9 @@ uint64_t apiserver_commits(struct apiserver *s);
 
 /* A transport straight into this server, as administrator. Free it before the server. */
 struct kube_transport *apiserver_transport(struct apiserver *s);
+/* For tests: returns when all that was written before the call has been told to the streams of this
+ * transport, and their handlers have returned. */
+void apiserver_transport_flush(struct kube_transport *t);
 
 /* ---- over HTTPS ---------------------------------------------------------------------------------------------- */
 

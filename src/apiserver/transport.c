@@ -2,6 +2,7 @@
  * texts, emptied by one thread of the transport, so that what a handler does can never hold up the
  * store. */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "apiserver/handler.h"
 #include "apiserver/server.h"
@@ -349,6 +350,17 @@ static const struct kube_transport_ops inside_ops = {
     .stream_close = inside_stream_close,
     .free = inside_free,
 };
+
+void apiserver_transport_flush(struct kube_transport *base)
+{
+    struct inside_transport *t = (struct inside_transport *)base;
+    uint64_t version = store_version(t->server->store);
+    while (store_delivered_version(t->server->store) < version)
+        usleep(100);
+    LOCK(&t->lock);
+    while (t->ready || t->delivering)
+        pthread_cond_wait(&t->idle, &t->lock);
+}
 
 struct kube_transport *apiserver_transport(struct apiserver *s)
 {

@@ -1,0 +1,182 @@
+#include "stage.h"
+
+#include "base/str.h"
+#include "cmd/crds.h"
+#include "kube/meta.h"
+#include "kube/selector.h"
+
+#define QUIET_NS (120 * NS_PER_S)
+
+/* ---- time that hurries ---------------------------------------------------------------------------------------------- */
+
+/* For the waits inside calls, such as Retry-After, which would hold the test up. */
+static int64_t hasty_wall(struct clock *c)
+{
+    return clock_wall(clock_system());
+}
+static int64_t hasty_mono(struct clock *c)
+{
+    return clock_mono(clock_system()) * 50;
+}
+static struct clock hasty = { hasty_wall, hasty_mono };
+
+/* ---- life ----------------------------------------------------------------------------------------------------------- */
+
+void stage_open(struct stage *s)
+{
+    *s = (struct stage){ .played = true };
+    world_start(&s->w);
+    clock_virtual_init(&s->clock, clock_wall(clock_system()));
+    s->waits = (struct leader_options){ .ns = NS, .name = "leader", .identity = "this" };
+    /* The threads of the manager wait for this lease for ever; the test does their work. */
+    world_create(&s->w, &KUBE_LEASES,
+                 world_parse(&s->w,
+                             "{'metadata':{'name':'leader'},'spec':{'holderIdentity':'another',"
+                             "'leaseDurationSeconds':1000000,"
+                             "'acquireTime':'2026-01-01T00:00:00.000000Z',"
+                             "'renewTime':'2026-01-01T00:00:00.000000Z'}}"));
+}
+
+void stage_live(struct stage *s)
+{
+    s->lives++;
+    fault_transport_init(&s->calls, s->w.transport);
+    fault_transport_init(&s->caches, s->w.transport);
+    s->client = kube_client_new(&s->calls.base, &(struct kube_client_options){ .clock = &hasty });
+    s->cache_client = kube_client_new(&s->caches.base, NULL);
+    s->manager = manager_new(&(struct manager_options){
+        .client = s->cache_client, .clock = clock_system(), .leader = &s->waits });
+    struct error *err = NULL;
+    if (workspace_controller_add(s->manager, s->client, &s->w.settings, NULL, &s->clock.clock,
+                                 &s->controller, &err) < 0 ||
+        manager_start(s->manager, &err) < 0)
+        fail_msg("controller: %s", error_message(err));
+}
+
+void stage_die(struct stage *s)
+{
+    if (!s->manager)
+        return;
+    manager_stop(s->manager);
+    manager_free(s->manager);
+    s->manager = NULL;
+    workspace_controller_free(s->controller);
+    kube_client_free(s->client);
+    kube_client_free(s->cache_client);
+    fault_transport_done(&s->calls);
+    fault_transport_done(&s->caches);
+}
+
+void stage_close(struct stage *s)
+{
+    stage_die(s);
+    world_stop(&s->w);
+}
+
+/* ---- the played parts ----------------------------------------------------------------------------------------------- */
+
+static struct json *all_of(struct stage *s, struct arena *a, const struct kube_resource *r)
+{
+    struct json *list = NULL;
+    CLEANUP(error_cleanup) struct error *err = NULL;
+    int rc = kube_list(s->w.client, r, NULL, a, &list, &err);
+    if (rc < 0 && rc != -ERROR_NOT_FOUND)
+        fail_msg("%s: %s", r->plural, error_message(err));
+    return json_get(list, "items");
+}
+
+/* true: something was changed. */
+static bool play_pods(struct stage *s, struct arena *a)
+{
+    bool changed = false;
+    JSON_FOREACH(it, all_of(s, a, &KUBE_STATEFULSETS)) {
+        int64_t want = json_find_int(it.value, 1, "spec", "replicas");
+        if (json_find_int(it.value, -1, "status", "readyReplicas") == want ||
+            meta_deleting(it.value))
+            continue;
+        world_patch(&s->w, &KUBE_STATEFULSETS, NS, meta_name(it.value), "status",
+                    arena_printf(a, "{'status':{'replicas':%lld,'readyReplicas':%lld}}",
+                                 (long long)want, (long long)want));
+        changed = true;
+    }
+    return changed;
+}
+
+/* ---- steps ---------------------------------------------------------------------------------------------------------- */
+
+size_t stage_step(struct stage *s)
+{
+    apiserver_transport_flush(s->w.transport);
+    return controller_drain(workspace_controller_inner(s->controller));
+}
+
+bool stage_settle(struct stage *s)
+{
+    struct workqueue *q = controller_queue(workspace_controller_inner(s->controller));
+    int64_t quiet_since = clock_mono(&s->clock.clock);
+    uint64_t version = 0;
+    for (;;) {
+        AUTO_ARENA a = arena_new();
+        stage_step(s);
+        if (s->calls.dead)
+            return false;
+        uint64_t now = apiserver_resource_version(s->w.server);
+        if (now != version)
+            quiet_since = clock_mono(&s->clock.clock);
+        version = now;
+        if (s->played && play_pods(s, a))
+            continue;
+        apiserver_transport_flush(s->w.transport);
+        int64_t due = workqueue_next_due_ns(q);
+        if (due == INT64_MAX || due > quiet_since + QUIET_NS)
+            return true;
+        clock_virtual_advance(&s->clock, MAX(due - clock_mono(&s->clock.clock), (int64_t)0));
+    }
+}
+
+/* ---- dump ----------------------------------------------------------------------------------------------------------- */
+
+static bool differs_by_nature(const char *key)
+{
+    static const char *const keys[] = {
+        "uid",       "resourceVersion", "creationTimestamp", "managedFields",
+        "clusterIP", "clusterIPs",      "lastTransitionTime"
+    };
+    for (size_t i = 0; i < COUNT_OF(keys); i++)
+        if (STREQ(key, keys[i]))
+            return true;
+    return false;
+}
+
+static void strip(struct json *v)
+{
+    JSON_FOREACH(it, v) {
+        if (it.key && differs_by_nature(it.key))
+            json_iter_remove(&it);
+        else
+            strip(it.value);
+    }
+}
+
+char *stage_dump(struct stage *s)
+{
+    static const struct kube_resource *const resources[] = {
+        &KUBE_WORKSPACES, &KUBE_STATEFULSETS, &KUBE_SERVICES, &KUBE_CONTROLLER_REVISIONS,
+        &KUBE_JOBS,       &KUBE_CONFIGMAPS,   &KUBE_NODES,
+    };
+    AUTO_ARENA a = arena_new();
+    AUTO_BUF out = BUF_INIT(16 * MIB);
+    for (size_t i = 0; i < COUNT_OF(resources); i++) {
+        JSON_FOREACH(it, all_of(s, a, resources[i])) {
+            buf_printf(&out, "%s %s ", resources[i]->kind, meta_name(it.value));
+            strip(it.value);
+            json_write_canonical(it.value, &out);
+            buf_putc(&out, '\n');
+        }
+    }
+    char *text = arena_strdup(s->w.a, buf_str(&out));
+    size_t len = strlen(s->w.models_dir);
+    for (char *at = text; (at = strstr(at, s->w.models_dir)); at += len)
+        memset(at, '-', len);
+    return text;
+}
