@@ -8,6 +8,8 @@
 #include "kube/meta.h"
 #include "json/build.h"
 
+EMBEDDED(crd_inferencesets);
+EMBEDDED(crd_multiroleinferences);
 EMBEDDED(crd_nodeclaims);
 EMBEDDED(crd_nodepools);
 EMBEDDED(crd_workspaces);
@@ -26,6 +28,8 @@ struct embedded_crd {
 /* Of the kinds that the controllers here look after. */
 static const struct embedded_crd own[] = {
     CRD(workspaces, "kaito.sh"),
+    CRD(inferencesets, "kaito.sh"),
+    CRD(multiroleinferences, "kaito.sh"),
 };
 
 /* Of those that a node provisioner looks after, elsewhere. */

@@ -33,6 +33,16 @@ const struct kube_resource KUBE_NODEPOOLS = { "karpenter.sh", "v1", "nodepools",
                                               false };
 const struct kube_resource KUBE_WORKSPACES = { "kaito.sh", "v1beta1", "workspaces", "Workspace",
                                                true };
+const struct kube_resource KUBE_INFERENCE_SETS = { "kaito.sh", "v1beta1", "inferencesets",
+                                                   "InferenceSet", true };
+const struct kube_resource KUBE_MULTI_ROLE_INFERENCES = { "kaito.sh", "v1alpha1",
+                                                          "multiroleinferences",
+                                                          "MultiRoleInference", true };
+/* Flux */
+const struct kube_resource KUBE_OCI_REPOSITORIES = { "source.toolkit.fluxcd.io", "v1",
+                                                     "ocirepositories", "OCIRepository", true };
+const struct kube_resource KUBE_HELM_RELEASES = { "helm.toolkit.fluxcd.io", "v2", "helmreleases",
+                                                  "HelmRelease", true };
 
 char *kube_api_version(struct arena *a, const struct kube_resource *r)
 {

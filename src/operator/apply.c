@@ -115,7 +115,11 @@ static int write_one(struct arena *a, const struct apply_target *t, const struct
                      const struct write *w, const char **ret_version, struct error **err)
 {
     CLEANUP(error_cleanup) struct error *e = NULL;
+    if (s->write_begins)
+        s->write_begins(s->ctx, w);
     int r = carry_out(a, t, w, s, ret_version, &e);
+    if (s->write_ended)
+        s->write_ended(s->ctx, w, r);
     record(t, s, r < 0 ? &w->failed : &w->done, e);
     if (r < 0 && w->best_effort)
         return 0;

@@ -15,6 +15,9 @@ struct apply_subject {
     /* The status to write when a write of the decision failed; NULL: the decided one. */
     struct json *(*status_after_error)(void *ctx, struct arena *a, const struct decision *d,
                                        const char *error);
+    /* Told of each write before it is sent, and how it ended (0 or negative); NULL: nobody is. */
+    void (*write_begins)(void *ctx, const struct write *w);
+    void (*write_ended)(void *ctx, const struct write *w, int r);
     void *ctx;
 };
 
