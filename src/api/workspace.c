@@ -73,7 +73,9 @@ void workspace_read(struct arena *a, const struct json *obj, struct workspace *r
 {
     const struct json *resource = json_get(obj, "resource");
     const struct json *inference = object_or_null(json_get(obj, "inference"));
-    const struct json *preset = object_or_null(json_get(inference, "preset"));
+    const struct json *tuning = object_or_null(json_get(obj, "tuning"));
+    const struct json *task = inference ? inference : tuning;
+    const struct json *preset = object_or_null(json_get(task, "preset"));
     *ret = (struct workspace){
         .json = obj,
         .name = meta_name(obj),
@@ -85,13 +87,13 @@ void workspace_read(struct arena *a, const struct json *obj, struct workspace *r
         .instance_type = string_or_empty(json_get(resource, "instanceType")),
         .partition = object_or_null(json_get(resource, "partition")),
         .inference = inference,
-        .tuning = object_or_null(json_get(obj, "tuning")),
+        .tuning = tuning,
         .preset = preset,
         .template = object_or_null(json_get(inference, "template")),
         .adapters =
             json_size(json_get(inference, "adapters")) > 0 ? json_get(inference, "adapters") : NULL,
         .preset_name = string_or_empty(json_get(preset, "name")),
-        .config = string_or_empty(json_get(inference, "config")),
+        .config = string_or_empty(json_get(task, "config")),
         .access_secret = string_or_empty(json_find(preset, "presetOptions", "modelAccessSecret")),
         .runtime = string_or_empty(json_find(obj, "metadata", "annotations", WORKSPACE_RUNTIME)),
         .created_by = string_or_empty(json_find(obj, "metadata", "labels", WORKSPACE_CREATED_BY)),

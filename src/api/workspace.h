@@ -38,7 +38,7 @@ struct workspace {
 
     const struct json *inference; /* NULL when unset, as the following */
     const struct json *tuning;
-    const struct json *preset;
+    const struct json *preset; /* of inference or tuning, as preset_name and config */
     const struct json *template;
     const struct json *adapters;
     const char *preset_name;   /* "" when unset, as the following */

@@ -93,7 +93,7 @@ static void decide_engine(struct decider *d)
         return;
     }
     if (d->ws.tuning) {
-        decider_problem(d, true, "TuningUnsupported", "this version does not run tuning");
+        decide_tuning_choice(d);
         return;
     }
     bool in_store =

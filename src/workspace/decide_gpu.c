@@ -76,6 +76,8 @@ void decide_gpu(struct decider *d)
         return;
     if (engine->spans_nodes && !d->ws.template)
         estimate(d);
+    else if (d->ws.tuning)
+        d->target_nodes = 1;
     else
         d->target_nodes = engine->weights_in_store && !d->ws.template ? 1 : d->ws.count;
 }

@@ -46,13 +46,33 @@ void decide_nodes(struct decider *d);
 bool decide_node_ready(const struct json *node);
 int64_t decide_node_memory(
     const struct decider *d); /* bytes a pod may have on the largest ready node; -1: unknown */
-/* workload.c: Services and StatefulSet. */
+/* workload.c: Services and StatefulSet, or the Job of a tuning. */
 void decide_workload(struct decider *d);
+/* Parts of any pod: NULL when any node will do; GPU nodes keep other pods away. */
+struct json *decide_node_affinity(const struct decider *d);
+void decide_append_tolerations(const struct decider *d, struct json *list);
+struct json *decide_owned_metadata(const struct decider *d, const char *name,
+                                   struct json *annotations);
+/* The specification that the pods were made from. */
+struct json *decide_revision_annotation(const struct decider *d);
+/* NULL is; an object of somebody else is a problem, which is said. */
+bool decide_is_ours(struct decider *d, const struct json *obj, const char *kind);
 bool decide_workload_ready(const struct decider *d);
 bool decide_workload_current(
     const struct decider *d); /* its pods are of this specification, as far as is known */
 /* decide_status.c */
 void decide_status(struct decider *d);
+
+/* tuning.c */
+void decide_tuning_choice(struct decider *d); /* whether it can work; preset and method */
+void decide_tuning(struct decider *d);        /* the Job */
+enum tuning_state { TUNING_PENDING, TUNING_RUNNING, TUNING_DONE, TUNING_FAILED };
+struct tuning_status {
+    enum tuning_state state;
+    const char *reason; /* of the condition JobStarted */
+    const char *message;
+};
+struct tuning_status decide_tuning_status(const struct decider *d);
 
 /* pod_failure.c: the most telling failure of the pods. false: none. */
 bool pod_failure_find(struct arena *a, const struct json *pods, struct problem *ret);

@@ -124,10 +124,23 @@ static void set_inference_conditions(struct decider *d, struct json *status,
 
 static void set_tuning_conditions(struct decider *d, struct json *status, struct json *conditions)
 {
-    set_condition(d, conditions, "JobStarted", false, d->problem.reason, d->problem.message);
-    set_condition(d, conditions, "WorkspaceSucceeded", false, "workspaceFailed",
-                  d->problem.message);
-    json_set_str(d->a, status, "state", "Failed");
+    static const struct {
+        const char *reason, *state;
+    } words[] = {
+        [TUNING_PENDING] = { "workspacePending", "Pending" },
+        [TUNING_RUNNING] = { "workspacePending", "Running" },
+        [TUNING_DONE] = { "workspaceSucceeded", "Succeeded" },
+        [TUNING_FAILED] = { "workspaceFailed", "Failed" },
+    };
+    struct tuning_status t = decide_tuning_status(d);
+    if (d->problem.reason && d->problem.final)
+        t.state = TUNING_FAILED;
+    bool done = t.state == TUNING_DONE;
+    set_condition(d, conditions, "JobStarted", done || t.state == TUNING_RUNNING, t.reason,
+                  t.message);
+    set_condition(d, conditions, "WorkspaceSucceeded", done, words[t.state].reason,
+                  done ? "workspace succeeds" : t.message);
+    json_set_str(d->a, status, "state", words[t.state].state);
 }
 
 void decide_status(struct decider *d)

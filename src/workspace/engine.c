@@ -41,7 +41,7 @@ static int refuse(struct error **err, int r, const char *reason)
     return r;
 }
 
-static int unknown_preset(struct arena *a, const struct catalog *catalog, const char *name,
+int engine_unknown_preset(struct arena *a, const struct catalog *catalog, const char *name,
                           struct error **err)
 {
     if (catalog_retired(catalog, name))
@@ -110,7 +110,7 @@ int engine_choose(struct arena *a, const struct workspace *ws, const struct cata
     if (!p) {
         const struct preset *other = catalog_find(catalog, ws->preset_name);
         return other ? wrong_format(other, asked, err)
-                     : unknown_preset(a, catalog, ws->preset_name, err);
+                     : engine_unknown_preset(a, catalog, ws->preset_name, err);
     }
     *ret = (struct engine_choice){
         .engine = asked ? asked : engine_for_format(p->format, settings),
@@ -128,7 +128,7 @@ int engine_choose(struct arena *a, const struct workspace *ws, const struct cata
 const char *engine_store_name(struct arena *a, const struct workspace *ws,
                               const struct catalog *catalog)
 {
-    if (ws->preset_name[0] == '\0')
+    if (ws->preset_name[0] == '\0' || ws->tuning)
         return NULL;
     bool llama = STREQ(ws->runtime, engine_llama.name);
     const struct preset *p = llama ? catalog_find_format(catalog, ws->preset_name, WEIGHTS_GGUF)

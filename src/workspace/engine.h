@@ -5,6 +5,7 @@
 #include "api/workspace.h"
 #include "catalog/catalog.h"
 #include "catalog/gpu.h"
+#include "operator/settings.h"
 #include "workspace/workspace.h"
 
 struct engine;
@@ -42,6 +43,7 @@ struct engine {
 };
 
 extern const struct engine engine_llama, engine_vllm, engine_transformers;
+extern const struct engine engine_tuning; /* tuning.c: only what it needs of nodes counts */
 
 struct engine_choice {
     const struct engine *engine;
@@ -56,6 +58,10 @@ struct engine_choice {
 int engine_choose(struct arena *a, const struct workspace *ws, const struct catalog *catalog,
                   const struct operator_settings *settings, bool in_store,
                   struct engine_choice *ret, struct error **err);
+
+/* Always negative: says that there is no such preset, why, and which ones are near. */
+int engine_unknown_preset(struct arena *a, const struct catalog *catalog, const char *name,
+                          struct error **err);
 
 /* The name under which the model store would have the weights of this Workspace's preset; NULL when
  * none could be meant. */
@@ -91,4 +97,5 @@ struct json *engine_field_env(struct arena *a, const char *name, const char *fie
 #define KAITO_BASE_TAG "0.5.0"
 #define KAITO_BASE_VLLM "0.25.1"
 #define BENCHMARK_SCRIPT "benchmark_entrypoint.py"
+char *engine_base_image(struct arena *a, const struct operator_settings *settings);
 bool engine_benchmark_wanted(const struct workspace *ws);

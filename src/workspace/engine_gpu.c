@@ -48,9 +48,9 @@ bool engine_benchmark_wanted(const struct workspace *ws)
     return !str_eq(meta_annotation(ws->json, WORKSPACE_DISABLE_BENCHMARK), "true");
 }
 
-static const char *image(struct arena *a, const struct engine_request *q)
+char *engine_base_image(struct arena *a, const struct operator_settings *settings)
 {
-    return arena_printf(a, "%s/kaito-base:" KAITO_BASE_TAG, q->settings->image_registry);
+    return arena_printf(a, "%s/kaito-base:" KAITO_BASE_TAG, settings->image_registry);
 }
 
 /* Of the pod with the number 0, where Ray's head and the API are. */
@@ -255,7 +255,7 @@ static struct json *container(struct arena *a, const struct engine_request *q)
     bool vllm = is_vllm(q);
     struct json *gpus = OBJ(q->gpu->resource, STRF("%lld", (long long)q->gpu->count));
     return OBJ("name", STR(q->ws->name),
-               "image", STR(image(a, q)),
+               "image", STR(engine_base_image(a, q->settings)),
                "command", shell(a, vllm ? vllm_line(a, q) : transformers_line(a, q)),
                "env", vllm ? vllm_env(a, q) : transformers_env(a, q),
                "ports", ARR(engine_port(a, "http", port(q)),
@@ -298,7 +298,7 @@ static struct json *init_containers(struct arena *a, const struct engine_request
     if (!is_vllm(q) || !q->preset->cuda_toolkit)
         return NULL;
     return ARR(OBJ("name", STR("cuda-toolkit-provisioner"),
-                   "image", STR(image(a, q)),
+                   "image", STR(engine_base_image(a, q->settings)),
                    "command", ARR(STR("/bin/sh"), STR("-c"), STR("flock \"$1\" /workspace/cuda-provision.sh \"$1\""),
                                   STR("sh"), STR(CUDA_DIR)),
                    "volumeMounts", ARR(OBJ("name", STR(CUDA_VOLUME), "mountPath", STR(CUDA_DIR)))));

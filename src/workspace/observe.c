@@ -7,6 +7,7 @@
 #include "kube/meta.h"
 #include "kube/selector.h"
 #include "workspace/engine.h"
+#include "workspace/tuning.h"
 #include "json/build.h"
 
 #define MAX_LOG (32 * MIB)
@@ -68,6 +69,20 @@ void observe_project_workload(struct arena *a, struct json *obj)
     json_del(json_get(metadata, "annotations"), "kubectl.kubernetes.io/last-applied-configuration");
 }
 
+void observe_project_job(struct arena *a, struct json *obj)
+{
+    static const char *const spec_keys[] = { "backoffLimit", NULL };
+    static const char *const status_keys[] = { "active", "ready",      "succeeded",
+                                               "failed", "conditions", NULL };
+    static const char *const condition_keys[] = { "type", "status", "reason", "message", NULL };
+    keep_only(obj, top_keys);
+    keep_in(obj, "metadata", identity_keys);
+    keep_in(obj, "spec", spec_keys);
+    keep_in(obj, "status", status_keys);
+    JSON_FOREACH(it, json_find(obj, "status", "conditions"))
+        keep_only(it.value, condition_keys);
+}
+
 void observe_project_revision(struct arena *a, struct json *obj)
 {
     static const char *const keys[] = { "apiVersion", "kind", "metadata", "revision", NULL };
@@ -118,9 +133,11 @@ void observe_project_node(struct arena *a, struct json *obj)
 void observe_project_config_map(struct arena *a, struct json *obj)
 {
     static const char *const keys[] = { "apiVersion", "kind", "metadata", "data", NULL };
-    static const char *const metadata_keys[] = { "name", "namespace", "uid", "resourceVersion",
-                                                 NULL };
-    static const char *const data_keys[] = { "inference_config.yaml", NULL };
+    static const char *const metadata_keys[] = {
+        "name", "namespace", "uid", "resourceVersion", "ownerReferences", NULL
+    };
+    static const char *const data_keys[] = { "inference_config.yaml", "training_config.yaml",
+                                             NULL };
     keep_only(obj, keys);
     keep_in(obj, "metadata", metadata_keys);
     keep_in(obj, "data", data_keys);
@@ -195,6 +212,20 @@ static void observe_weights(struct arena *a, const struct operator_settings *set
     ret->cache_bytes = gguf_kv_bytes(&entry.info, GGUF_SMALLEST_CONTEXT);
 }
 
+static void observe_config(struct arena *a, const struct workspace_caches *caches,
+                           const struct operator_settings *settings, const struct workspace *ws,
+                           struct observed *o)
+{
+    const char *name =
+        ws->tuning ? tuning_default_config(json_find_str(ws->tuning, "method")) : NULL;
+    if (ws->config[0])
+        o->config_map = cached(a, caches->config_maps, ws->ns, ws->config);
+    else if (name) {
+        o->config_map = cached(a, caches->config_maps, ws->ns, name);
+        o->config_template = cached(a, caches->config_maps, settings->release_namespace, name);
+    }
+}
+
 /* Only once the pods are ready, and until the result is known. */
 static void observe_benchmark(struct arena *a, struct kube_client *c, const struct workspace *ws,
                               struct observed *o)
@@ -253,8 +284,9 @@ int workspace_observe(struct arena *a, const struct workspace_caches *caches, st
     o.headless = cached(a, caches->services, ns, arena_printf(a, "%s-headless", name));
     o.revisions = cached_labelled(a, caches->revisions, ns, WORKSPACE_REVISION_NAME, name);
     o.pods = cached_labelled(a, caches->pods, ns, WORKSPACE_LABEL, name);
-    if (ws.config[0])
-        o.config_map = cached(a, caches->config_maps, ns, ws.config);
+    observe_config(a, caches, settings, &ws, &o);
+    if (caches->jobs)
+        o.job = cached(a, caches->jobs, ns, name);
     observe_nodes(a, caches->nodes, &ws, &o);
     if (!ws.template)
         observe_weights(a, settings, &ws, catalog, &o.weights);

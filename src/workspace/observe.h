@@ -30,9 +30,12 @@ struct observed {
     const struct json *headless;    /* NAME-headless */
     const struct json *deployment;  /* NAME, asked for only while there is no StatefulSet: what very
                                        old versions ran */
-    const struct json *config_map;  /* the one that inference.config names */
-    const struct json *revisions;   /* array: ControllerRevisions of the Workspace */
-    const struct json *pods;        /* array: pods with its label */
+    const struct json *config_map;  /* the one that inference.config or tuning.config names, or the
+                                       copy of a tuning's default one */
+    const struct json *config_template; /* what that copy is made from */
+    const struct json *job;
+    const struct json *revisions; /* array: ControllerRevisions of the Workspace */
+    const struct json *pods;      /* array: pods with its label */
     const struct json *nodes; /* array: nodes with the labels that it asks for, sorted by name */
     size_t node_count;        /* of all nodes there are */
     const char *only_node;    /* its name, when there is exactly one */
@@ -45,10 +48,12 @@ struct observed {
 /* The caches that observe() reads. */
 struct workspace_caches {
     struct informer *workspaces, *statefulsets, *services, *revisions, *pods, *nodes, *config_maps;
+    struct informer *jobs; /* NULL: tuning is not observed */
 };
 
 /* Drop what no reconcile reads, for informers. */
 void observe_project_workload(struct arena *a, struct json *obj); /* StatefulSets, Services */
+void observe_project_job(struct arena *a, struct json *obj);
 void observe_project_revision(struct arena *a, struct json *obj);
 void observe_project_pod(struct arena *a, struct json *obj);
 void observe_project_node(struct arena *a, struct json *obj);

@@ -23,7 +23,7 @@ static struct json *pod_labels(const struct decider *d)
 }
 
 /* NULL when any node will do. */
-static struct json *node_affinity(const struct decider *d)
+struct json *decide_node_affinity(const struct decider *d)
 {
     struct arena *a = d->a;
     struct json *expressions = EMPTY_ARR();
@@ -38,7 +38,7 @@ static struct json *node_affinity(const struct decider *d)
 }
 
 /* GPU nodes keep other pods away; ours may go there. */
-static void append_tolerations(const struct decider *d, struct json *list)
+void decide_append_tolerations(const struct decider *d, struct json *list)
 {
     struct arena *a = d->a;
     json_append(list, OBJ("key", STR("nvidia.com/gpu"), "operator", STR("Exists"), "effect",
@@ -54,7 +54,8 @@ static void append_tolerations(const struct decider *d, struct json *list)
 }
 
 /* clang-format off */
-static struct json *owned_metadata(const struct decider *d, const char *name, struct json *annotations)
+struct json *decide_owned_metadata(const struct decider *d, const char *name,
+                                   struct json *annotations)
 {
     struct arena *a = d->a;
     return OBJ("name", STR(name),
@@ -65,7 +66,7 @@ static struct json *owned_metadata(const struct decider *d, const char *name, st
 /* clang-format on */
 
 /* The specification that the pods were made from. */
-static struct json *revision_annotation(const struct decider *d)
+struct json *decide_revision_annotation(const struct decider *d)
 {
     struct arena *a = d->a;
     return OBJ(WORKSPACE_REVISION, STRF("%lld", (long long)d->revision));
@@ -79,7 +80,7 @@ static struct json *service_object(const struct decider *d, enum load_balancer l
     struct arena *a = d->a;
     return OBJ("apiVersion", STR("v1"),
                "kind", STR("Service"),
-               "metadata", owned_metadata(d, d->ws.name, NULL),
+               "metadata", decide_owned_metadata(d, d->ws.name, NULL),
                "spec", OBJ("type", STR(lb == LOAD_BALANCER_YES ? "LoadBalancer" : "ClusterIP"),
                            "ports", d->choice.engine->service_ports(a, lb),
                            "selector", OBJ(WORKSPACE_LABEL, STR(d->ws.name),
@@ -92,7 +93,7 @@ static struct json *headless_object(const struct decider *d, const char *name)
     struct arena *a = d->a;
     return OBJ("apiVersion", STR("v1"),
                "kind", STR("Service"),
-               "metadata", owned_metadata(d, name, NULL),
+               "metadata", decide_owned_metadata(d, name, NULL),
                "spec", OBJ("clusterIP", STR("None"),
                            "selector", OBJ(WORKSPACE_LABEL, STR(d->ws.name)),
                            "publishNotReadyAddresses", BOOL(true)));
@@ -148,9 +149,9 @@ static struct json *preset_spec(const struct decider *d)
         .nodes = d->target_nodes,
     };
     struct json *tolerations = EMPTY_ARR();
-    append_tolerations(d, tolerations);
+    decide_append_tolerations(d, tolerations);
     /* clang-format off */
-    struct json *pod = OBJ("affinity", node_affinity(d),
+    struct json *pod = OBJ("affinity", decide_node_affinity(d),
                            "tolerations", tolerations,
                            "initContainers", engine->init_containers ? engine->init_containers(a, &q) : NULL,
                            "containers", ARR(engine->container(a, &q), engine->sidecar ? engine->sidecar(a, &q) : NULL),
@@ -175,8 +176,8 @@ static struct json *template_spec(const struct decider *d)
     JSON_FOREACH(it, pod_labels(d))
         json_set_str(a, labels, it.key, json_string(it.value));
     struct json *pod = json_ensure_object(a, template, "spec");
-    json_set(a, pod, "affinity", node_affinity(d));
-    append_tolerations(d, json_ensure_array(a, pod, "tolerations"));
+    json_set(a, pod, "affinity", decide_node_affinity(d));
+    decide_append_tolerations(d, json_ensure_array(a, pod, "tolerations"));
     return OBJ("replicas", INT(d->target_nodes), "selector", OBJ("matchLabels", pod_labels(d)),
                "template", template);
 }
@@ -192,7 +193,7 @@ static struct json *statefulset_object(const struct decider *d)
     struct arena *a = d->a;
     return OBJ("apiVersion", STR("apps/v1"),
                "kind", STR("StatefulSet"),
-               "metadata", owned_metadata(d, d->ws.name, revision_annotation(d)),
+               "metadata", decide_owned_metadata(d, d->ws.name, decide_revision_annotation(d)),
                "spec", statefulset_spec(d));
 }
 /* clang-format on */
@@ -242,7 +243,7 @@ static void decide_statefulset_update(struct decider *d)
     if (json_is_object(json_find(d->o->statefulset, "metadata", "annotations")))
         append_op(a, ops, "add", "/metadata/annotations/workspace.kaito.io~1revision", STR(wanted));
     else
-        append_op(a, ops, "add", "/metadata/annotations", revision_annotation(d));
+        append_op(a, ops, "add", "/metadata/annotations", decide_revision_annotation(d));
     if (!same && (d->ws.template || d->choice.engine->replaces_pods))
         append_op(a, ops, "replace", "/spec/template",
                   json_clone(a, json_get(statefulset_spec(d), "template")));
@@ -253,7 +254,7 @@ static void decide_statefulset_update(struct decider *d)
 
 /* ---- together ------------------------------------------------------------------------------------------------------ */
 
-static bool is_ours(struct decider *d, const struct json *obj, const char *kind)
+bool decide_is_ours(struct decider *d, const struct json *obj, const char *kind)
 {
     if (!obj || meta_controlled_by(obj, d->ws.uid))
         return true;
@@ -282,9 +283,13 @@ static void decide_old_deployment(struct decider *d)
 
 void decide_workload(struct decider *d)
 {
-    bool ours = is_ours(d, d->o->service, "Service");
-    ours &= is_ours(d, d->o->headless, "Service");
-    ours &= is_ours(d, d->o->statefulset, "StatefulSet");
+    if (d->ws.tuning) {
+        decide_tuning(d);
+        return;
+    }
+    bool ours = decide_is_ours(d, d->o->service, "Service");
+    ours &= decide_is_ours(d, d->o->headless, "Service");
+    ours &= decide_is_ours(d, d->o->statefulset, "StatefulSet");
     if (!ours || d->problem.reason || !d->resource_ready || d->revision == 0)
         return;
     decide_services(d);
