@@ -225,8 +225,10 @@ static void add_informers(struct workspace_controller *w, struct manager *m)
     c->services = informer_for(m, &KUBE_SERVICES, NULL, NULL, observe_project_workload);
     c->revisions = informer_for(m, &KUBE_CONTROLLER_REVISIONS, WORKSPACE_REVISION_NAME, NULL,
                                 observe_project_revision);
-    if (!w->settings->models_dir) /* one box runs no Jobs */
-        c->jobs = informer_for(m, &KUBE_JOBS, WORKSPACE_LABEL, NULL, observe_project_job);
+    c->jobs = manager_informer(m, &KUBE_JOBS,
+                               &(struct informer_options){ .label_selector = WORKSPACE_LABEL,
+                                                           .optional = true,
+                                                           .project = observe_project_job });
     c->pods = informer_for(m, &KUBE_PODS, WORKSPACE_LABEL, NULL, observe_project_pod);
     c->nodes = informer_for(m, &KUBE_NODES, NULL, NULL, observe_project_node);
     /* each namespace has this one, and nobody configures a model with it */
@@ -243,10 +245,8 @@ static void add_watches(struct workspace_controller *w)
     controller_watch_mapped(c, caches->statefulsets, map_same_name, w);
     controller_watch_owned(c, caches->services, KUBE_WORKSPACES.kind);
     controller_watch_mapped(c, caches->services, map_same_name, w);
-    if (caches->jobs) {
-        controller_watch_owned(c, caches->jobs, KUBE_WORKSPACES.kind);
-        controller_watch_mapped(c, caches->jobs, map_same_name, w);
-    }
+    controller_watch_owned(c, caches->jobs, KUBE_WORKSPACES.kind);
+    controller_watch_mapped(c, caches->jobs, map_same_name, w);
     controller_watch_mapped(c, caches->revisions, map_revision, w);
     controller_watch_mapped(c, caches->pods, map_pod, w);
     controller_watch_mapped(c, caches->nodes, map_node, w);

@@ -21,6 +21,7 @@ struct decider {
     int64_t revision;            /* 0: unknown */
     int64_t target_nodes;        /* 0: unknown */
     int64_t ready_nodes;
+    const struct json *own_labels; /* that its nodes carry beyond those that the user wants */
     bool resource_ready;
     struct problem problem;
     struct problem node_problem; /* why nodes are missing */

@@ -133,8 +133,6 @@ static void set_tuning_conditions(struct decider *d, struct json *status, struct
         [TUNING_FAILED] = { "workspaceFailed", "Failed" },
     };
     struct tuning_status t = decide_tuning_status(d);
-    if (d->problem.reason && d->problem.final)
-        t.state = TUNING_FAILED;
     bool done = t.state == TUNING_DONE;
     set_condition(d, conditions, "JobStarted", done || t.state == TUNING_RUNNING, t.reason,
                   t.message);

@@ -285,8 +285,7 @@ int workspace_observe(struct arena *a, const struct workspace_caches *caches, st
     o.revisions = cached_labelled(a, caches->revisions, ns, WORKSPACE_REVISION_NAME, name);
     o.pods = cached_labelled(a, caches->pods, ns, WORKSPACE_LABEL, name);
     observe_config(a, caches, settings, &ws, &o);
-    if (caches->jobs)
-        o.job = cached(a, caches->jobs, ns, name);
+    o.job = cached(a, caches->jobs, ns, name);
     observe_nodes(a, caches->nodes, &ws, &o);
     if (!ws.template)
         observe_weights(a, settings, &ws, catalog, &o.weights);

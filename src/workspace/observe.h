@@ -48,7 +48,7 @@ struct observed {
 /* The caches that observe() reads. */
 struct workspace_caches {
     struct informer *workspaces, *statefulsets, *services, *revisions, *pods, *nodes, *config_maps;
-    struct informer *jobs; /* NULL: tuning is not observed */
+    struct informer *jobs;
 };
 
 /* Drop what no reconcile reads, for informers. */

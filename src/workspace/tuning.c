@@ -195,9 +195,12 @@ struct tuning_status decide_tuning_status(const struct decider *d)
     bool ended = condition_is(json_get(status, "conditions"), "Failed", "True");
     bool started = json_find_int(status, 0, "ready") > 0 || json_find_int(status, 0, "active") > 0;
     struct problem p;
-    if (d->problem.reason)
-        return (struct tuning_status){ TUNING_PENDING, d->problem.reason, d->problem.message };
-    if (!d->o->job || is_outdated(d))
+    /* What is wrong now does not undo what a Job of this very specification did. */
+    bool current = d->o->job && meta_controlled_by(d->o->job, d->ws.uid) && !is_outdated(d);
+    if (d->problem.reason && !current)
+        return (struct tuning_status){ d->problem.final ? TUNING_FAILED : TUNING_PENDING,
+                                       d->problem.reason, d->problem.message };
+    if (!current)
         return (struct tuning_status){ TUNING_PENDING, "WorkspaceTuningJobStatusPending",
                                        d->resource_ready ? "the Job is being made"
                                                          : "waiting for nodes" };

@@ -30,6 +30,9 @@ struct json *decide_node_affinity(const struct decider *d)
     JSON_FOREACH(it, d->ws.node_labels)
         json_append(expressions, OBJ("key", STR(it.key), "operator", STR("In"), "values",
                                      ARR(STR(json_string(it.value)))));
+    JSON_FOREACH(it, d->own_labels)
+        json_append(expressions, OBJ("key", STR(it.key), "operator", STR("In"), "values",
+                                     ARR(STR(json_string(it.value)))));
     if (json_size(expressions) == 0)
         return NULL;
     struct json *terms = ARR(OBJ("matchExpressions", expressions));

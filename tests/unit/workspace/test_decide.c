@@ -4,7 +4,7 @@
  *       "what":     one sentence,
  *       "base":     a file in bases/ that `settings` and `observed` are laid over as merge patches;
  * may be absent, "settings": {"modelsDir", "cloud", "vllm"}, "observed": {"workspace",
- * "statefulSet", "service", "headless", "deployment", "configMap", "revisions", "pods", "nodes",
+ * "statefulSet", "service", "headless", "deployment", "configMap", "configTemplate", "job", "revisions", "pods", "nodes",
  *                    "nodeCount", "onlyNode", "benchmarkLog", "benchmarkError",
  *                    "weights": {"state", "message", "weightBytes",
  * "cacheBytes"}}, "expected": {"writes": ["create StatefulSet w", …], "conditions": {TYPE: "STATUS
@@ -60,6 +60,8 @@ static struct observed read_observed(struct arena *a, const struct json *v)
         .headless = json_get(v, "headless"),
         .deployment = json_get(v, "deployment"),
         .config_map = json_get(v, "configMap"),
+        .config_template = json_get(v, "configTemplate"),
+        .job = json_get(v, "job"),
         .revisions = revisions ? revisions : none,
         .pods = pods ? pods : none,
         .nodes = nodes ? nodes : none,

@@ -224,6 +224,21 @@ static void takes_over(struct world *w, const struct json *row)
 
 /* ---- all ------------------------------------------------------------------------------------------------------------ */
 
+/* Where we differ on purpose. */
+static char *with_accepted(struct arena *a, char *row)
+{
+    static const struct {
+        const char *scenario, *recorded, *here;
+    } accepted[] = {
+        /* a GPU without bfloat16 */
+        { "byo-t4", "--dtype=bfloat16", "--dtype=float16" },
+    };
+    for (size_t i = 0; i < COUNT_OF(accepted); i++)
+        if (strstr(row, arena_printf(a, "\"scenario\":\"%s\"", accepted[i].scenario)))
+            row = str_replace(a, row, accepted[i].recorded, accepted[i].here);
+    return row;
+}
+
 static void each_scenario(void (*fn)(struct world *w, const struct json *row))
 {
     struct world w = {
@@ -241,7 +256,9 @@ static void each_scenario(void (*fn)(struct world *w, const struct json *row))
     assert_int_equal(file_read(GOLDEN, 4 * MIB, &text, &len, NULL), 0);
     for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1, count++) {
         struct json *row = NULL;
-        assert_int_equal(json_parse(w.a, line, (size_t)(end - line), &row, NULL), 0);
+        *end = '\0';
+        char *wanted = with_accepted(w.a, line);
+        assert_int_equal(json_parse(w.a, wanted, strlen(wanted), &row, NULL), 0);
         fn(&w, row);
         arena_reset(w.a);
     }
