@@ -80,12 +80,13 @@ static bool counts_as_spec(const struct api_kind *k, const char *key)
            !(k->has_status && STREQ(key, "status"));
 }
 
-/* Everything but metadata and, when it is a subresource, status counts; of built-in kinds the spec.
- */
+/* Everything but metadata and, when it is a subresource, status counts; of built-in kinds the spec,
+ * or what one of them has in its place. */
 static bool spec_changed(const struct api_kind *k, const struct json *obj, const struct json *old)
 {
     if (k->builtin)
-        return !json_equal(json_get(obj, "spec"), json_get(old, "spec"));
+        return !json_equal(json_get(obj, "spec"), json_get(old, "spec")) ||
+               !json_equal(json_get(obj, "webhooks"), json_get(old, "webhooks"));
     size_t seen = 0;
     JSON_FOREACH(it, obj) {
         if (!counts_as_spec(k, it.key))

@@ -17,5 +17,6 @@ const struct api_kind *const api_builtin_kinds[] = {
     &kind_service,
     &kind_service_account,
     &kind_stateful_set,
+    &kind_validating_webhook,
     &end,
 };

@@ -6,7 +6,7 @@
 
 extern const struct api_kind kind_config_map, kind_controller_revision, kind_crd, kind_endpoints,
     kind_event, kind_lease, kind_namespace, kind_node, kind_pod, kind_pvc, kind_secret,
-    kind_service, kind_service_account, kind_stateful_set;
+    kind_service, kind_service_account, kind_stateful_set, kind_validating_webhook;
 
 /* Columns that most kinds begin or end with. */
 #define COLUMN_NAME                                                                                \

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 
+	admission "k8s.io/api/admissionregistration/v1"
 	apps "k8s.io/api/apps/v1"
 	autoscaling "k8s.io/api/autoscaling/v1"
 	coordination "k8s.io/api/coordination/v1"
@@ -60,7 +61,7 @@ func visit(t reflect.Type) {
 	name := t.String()
 	if was, ok := seen[name]; ok {
 		// a name of two packages does no harm while it means the same
-		if was != t && (t.Kind() == reflect.Struct || under(was) != under(t)) {
+		if was != t && under(was) != under(t) {
 			panic("two types are called " + name)
 		}
 		return
@@ -91,6 +92,13 @@ func under(t reflect.Type) string {
 		return "map[" + t.Key().String() + "]" + t.Elem().String()
 	case reflect.Slice:
 		return "[]" + t.Elem().String()
+	case reflect.Struct:
+		text := "struct"
+		for i := 0; i < t.NumField(); i++ {
+			f := t.Field(i)
+			text += " " + f.Name + " " + f.Type.String() + " " + string(f.Tag)
+		}
+		return text
 	}
 	return t.Kind().String()
 }
@@ -127,6 +135,7 @@ func main() {
 		"apiextensions.k8s.io/v1/CustomResourceDefinition": apiextensions.CustomResourceDefinition{},
 		"autoscaling/v1/Scale":                             autoscaling.Scale{}, "v1/Binding": core.Binding{},
 		"meta.k8s.io/v1/DeleteOptions": meta.DeleteOptions{},
+		"admissionregistration.k8s.io/v1/ValidatingWebhookConfiguration": admission.ValidatingWebhookConfiguration{},
 	} {
 		t := reflect.TypeOf(value)
 		out.Roots[key] = t.String()

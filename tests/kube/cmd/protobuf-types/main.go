@@ -22,6 +22,7 @@ import (
 	"strings"
 	"time"
 
+	admission "k8s.io/api/admissionregistration/v1"
 	apps "k8s.io/api/apps/v1"
 	autoscaling "k8s.io/api/autoscaling/v1"
 	coordination "k8s.io/api/coordination/v1"
@@ -59,6 +60,8 @@ var kinds = []kind{
 	{"coordination.k8s.io/v1", "Lease", func() runtime.Object { return &coordination.Lease{} }},
 	{"apiextensions.k8s.io/v1", "CustomResourceDefinition",
 		func() runtime.Object { return &apiextensions.CustomResourceDefinition{} }},
+	{"admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration",
+		func() runtime.Object { return &admission.ValidatingWebhookConfiguration{} }},
 }
 
 // ---- field numbers ------------------------------------------------------------------------------------------------------------
