@@ -1,7 +1,7 @@
 # Debian packages, those of all steps at once: root gets the missing ones installed, anyone else the one command that does it.
 # shellcheck disable=SC2086
 
-packages_base="ca-certificates ccache gcc libc6-dev libcurl4-openssl-dev libmicrohttpd-dev libsqlite3-dev libssl-dev
+packages_base="ca-certificates ccache gcc libc6-dev libcurl4-openssl-dev libgnutls28-dev libmicrohttpd-dev libsqlite3-dev libssl-dev
     libyaml-dev make meson ninja-build pkg-config python3 python3-venv"
 packages_engine="cmake g++"
 packages_demo="curl"

@@ -210,14 +210,103 @@ void key_pair_done(struct key_pair *p)
     free(TAKE_PTR(p->key_pem));
 }
 
+/* ---- what others made --------------------------------------------------------------------------------------- */
+
+static int time_of(const ASN1_TIME *time, int64_t *ret_ns, struct error **err)
+{
+    struct tm tm;
+    if (ASN1_TIME_to_tm(time, &tm) != 1)
+        return fail(err, ERROR_INVALID, "end of validity of the certificate");
+    *ret_ns = (int64_t)timegm(&tm) * NS_PER_S;
+    return 0;
+}
+
 int cert_not_after(const char *pem, int64_t *ret_ns, struct error **err)
 {
     CLEANUP(x509_cleanup) X509 *cert = read_cert(pem);
     if (!cert)
         return fail(err, ERROR_INVALID, "certificate");
-    struct tm tm;
-    if (ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) != 1)
-        return fail(err, ERROR_INVALID, "end of validity of the certificate");
-    *ret_ns = (int64_t)timegm(&tm) * NS_PER_S;
+    return time_of(X509_get0_notAfter(cert), ret_ns, err);
+}
+
+/* 1 before its time, -1 after it, 0 within. *ret_until_ns: its end. */
+static int phase_of(const X509 *cert, int64_t now_ns, int64_t *ret_until_ns)
+{
+    int64_t from = 0, until = 0;
+    if (time_of(X509_get0_notBefore(cert), &from, NULL) < 0 ||
+        time_of(X509_get0_notAfter(cert), &until, NULL) < 0)
+        return -1;
+    *ret_until_ns = until;
+    return now_ns < from ? 1 : now_ns >= until ? -1 : 0;
+}
+
+/* The signer of cert among those of pem that are valid now. Not a chain of OpenSSL's making: that
+ * takes a leaf that is named like its signer for self-signed, and other operators make such. */
+static X509 *find_signer(X509 *cert, const char *pem, int64_t now_ns, int64_t *ret_until_ns)
+{
+    CLEANUP(bio_cleanup) BIO *bio = BIO_new_mem_buf(pem, -1);
+    for (X509 *ca; bio && (ca = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL;) {
+        if (phase_of(ca, now_ns, ret_until_ns) == 0 && X509_check_ca(ca) > 0 &&
+            X509_NAME_cmp(X509_get_subject_name(ca), X509_get_issuer_name(cert)) == 0 &&
+            X509_verify(cert, X509_get0_pubkey(ca)) == 1)
+            return ca;
+        X509_free(ca);
+    }
+    return NULL;
+}
+
+int cert_check_server(const struct key_pair *pair, const char *ca_pem, const char *dns_name,
+                      int64_t now_ns, int64_t *ret_until_ns, struct error **err)
+{
+    CLEANUP(x509_cleanup) X509 *cert = read_cert(pair->cert_pem);
+    if (!cert)
+        return fail(err, ERROR_INVALID, "the certificate cannot be read");
+    CLEANUP(pkey_cleanup) EVP_PKEY *key = read_key(pair->key_pem);
+    if (!key)
+        return fail(err, ERROR_INVALID, "the key cannot be read");
+    if (X509_check_private_key(cert, key) != 1) {
+        ERR_clear_error();
+        return error_set(err, ERROR_INVALID, "the key is another certificate's");
+    }
+    int64_t until = 0, signer_until = 0;
+    int phase = phase_of(cert, now_ns, &until);
+    if (phase != 0)
+        return error_set(err, ERROR_INVALID, "the certificate is %s",
+                         phase > 0 ? "not valid yet" : "expired");
+    if (X509_check_host(cert, dns_name, 0, 0, NULL) != 1) {
+        ERR_clear_error();
+        return error_set(err, ERROR_INVALID, "the certificate is not for %s", dns_name);
+    }
+    CLEANUP(x509_cleanup) X509 *ca = find_signer(cert, ca_pem, now_ns, &signer_until);
+    ERR_clear_error();
+    if (!ca)
+        return error_set(err, ERROR_INVALID,
+                         "no valid CA certificate is there that has signed the certificate");
+    *ret_until_ns = MIN(until, signer_until);
     return 0;
+}
+
+char *cert_valid_ones(struct arena *a, const char *pem, size_t max, int64_t now_ns)
+{
+    CLEANUP(bio_cleanup) BIO *bio = BIO_new_mem_buf(pem, -1);
+    CLEANUP(bio_cleanup) BIO *out = BIO_new(BIO_s_mem());
+    unsigned char seen[8][EVP_MAX_MD_SIZE];
+    size_t count = 0;
+    max = MIN(max, COUNT_OF(seen));
+    for (X509 *cert;
+         bio && out && count < max && (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL;) {
+        int64_t until = 0;
+        unsigned len = 0;
+        bool wanted = phase_of(cert, now_ns, &until) == 0 &&
+                      X509_digest(cert, EVP_sha256(), seen[count], &len) == 1;
+        for (size_t i = 0; i < count && wanted; i++)
+            wanted = memcmp(seen[i], seen[count], len) != 0;
+        if (wanted && PEM_write_bio_X509(out, cert) == 1)
+            count++;
+        X509_free(cert);
+    }
+    ERR_clear_error();
+    char *data = NULL;
+    long len = out ? BIO_get_mem_data(out, &data) : 0;
+    return arena_strndup(a, len > 0 ? data : "", (size_t)MAX(len, 0L));
 }

@@ -42,3 +42,11 @@ int cert_make(const struct cert_request *request, const struct key_pair *issuer,
 void key_pair_done(struct key_pair *p);
 /* End of validity of the first certificate in pem. */
 int cert_not_after(const char *pem, int64_t *ret_ns, struct error **err);
+/* Whether clients that trust the certificates in ca_pem will talk to a server with this pair under
+ * this name at this time. -ERROR_INVALID says why not. *ret_until_ns: until when, as far as pair
+ * and signer go. */
+int cert_check_server(const struct key_pair *pair, const char *ca_pem, const char *dns_name,
+                      int64_t now_ns, int64_t *ret_until_ns, struct error **err);
+/* The certificates of pem that are valid now, the first `max` of them, each once. Text that cannot
+ * be read ends the list. "" when there is none. */
+char *cert_valid_ones(struct arena *a, const char *pem, size_t max, int64_t now_ns);

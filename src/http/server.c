@@ -36,6 +36,7 @@
 #define KEEPALIVE_PROBES 3
 
 #define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+#define TLS13_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3"
 
 union address {
     struct sockaddr any;
@@ -119,8 +120,13 @@ static enum MHD_Result on_accept(void *cls, const struct sockaddr *address, sock
 static void on_connection(void *cls, struct MHD_Connection *connection, void **ctx,
                           enum MHD_ConnectionNotificationCode code)
 {
-    if (code != MHD_CONNECTION_NOTIFY_STARTED)
+    struct http_server *s = cls;
+    if (code != MHD_CONNECTION_NOTIFY_STARTED) {
+        identity_unref(TAKE_PTR(*ctx));
         return;
+    }
+    if (s->tls)
+        *ctx = identity_give(s, connection);
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     if (!info)
@@ -166,8 +172,10 @@ static int start_daemon(struct http_server *s, const struct http_server_options 
                                              (void *)(uintptr_t)options->cert_pem };
         more[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_KEY, 0,
                                              (void *)(uintptr_t)options->key_pem };
-        more[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_PRIORITIES, 0,
-                                             (void *)(uintptr_t)TLS_PRIORITIES };
+        more[n++] = (struct MHD_OptionItem){
+            MHD_OPTION_HTTPS_PRIORITIES, 0,
+            (void *)(uintptr_t)(options->tls13_only ? TLS13_PRIORITIES : TLS_PRIORITIES)
+        };
     }
     more[n] = (struct MHD_OptionItem){ MHD_OPTION_END, 0, NULL };
 
@@ -207,6 +215,7 @@ static void server_free(struct http_server *s)
 {
     if (s->hangups)
         hangups_free(s->hangups);
+    identity_unref(s->identity);
     pthread_cond_destroy(&s->idle);
     pthread_mutex_destroy(&s->mutex);
     free(s->start_error);
@@ -228,6 +237,7 @@ int http_server_start(const struct http_server_options *options, struct http_ser
     s->max_body = options->max_body ? options->max_body : DEFAULT_BODY;
     s->handler = options->handler;
     s->handler_ctx = options->ctx;
+    s->tls = options->cert_pem != NULL;
     pthread_mutex_init(&s->mutex, NULL);
     cond_init_monotonic(&s->idle);
     r = hangups_new(s->name, &s->hangups, err);

@@ -18,6 +18,7 @@ struct http_server_options {
     uint16_t port;        /* 0: any free one; see http_server_port() */
     const char *cert_pem; /* NULL: plain HTTP */
     const char *key_pem;
+    bool tls13_only;          /* else 1.2 or later */
     unsigned threads;         /* 0: 2 */
     unsigned max_connections; /* 0: 2048 */
     unsigned idle_timeout_s;  /* of keep-alive connections; 0: 120 */
@@ -31,6 +32,11 @@ struct http_server_options {
 int http_server_start(const struct http_server_options *options, struct http_server **ret,
                       struct error **err);
 uint16_t http_server_port(const struct http_server *s);
+/* Connections that come from now on see this certificate; those that are open keep theirs and go
+ * on. Only of a server that was started with one; copies both. -ERROR_INVALID: they cannot be read
+ * or do not belong together; the old ones stay. Any thread. */
+int http_server_set_certificate(struct http_server *s, const char *cert_pem, const char *key_pem,
+                                struct error **err);
 /* Stops accepting, ends open streams, answers what still runs with 503 after grace_ms, and frees.
  * Waits for handlers that run; exchanges and streams that others hold may be replied to and ended
  * afterwards. Not from a handler. */

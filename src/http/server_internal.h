@@ -23,6 +23,8 @@ enum server_stage {
     SERVER_ENDS,   /* nothing is suspended any more: what has no reply gets 503 */
 };
 
+struct tls_identity;
+
 struct http_server {
     struct MHD_Daemon *daemon;
     struct hangups *hangups;
@@ -37,6 +39,8 @@ struct http_server {
     pthread_cond_t idle;             /* no exchange is left */
     struct http_exchange *exchanges; /* handed to the handler and not completed yet */
     char *start_error;               /* what libmicrohttpd said while it started */
+    bool tls;
+    struct tls_identity *identity; /* of new connections; NULL: as started */
 };
 
 static inline enum server_stage server_stage(struct http_server *s)
@@ -110,6 +114,13 @@ void stream_out_shut(struct http_stream_out *out); /* ends as soon as what is pe
 void stream_out_hangup(struct http_stream_out *out);
 void stream_out_ref(struct http_stream_out *out);
 void stream_out_unref(struct http_stream_out *out);
+
+/* ---- identity.c: what a TLS connection shows of itself ---- */
+
+/* Gives the connection the server's current identity; returns a reference to be dropped when it is
+ * closed, or NULL. */
+struct tls_identity *identity_give(struct http_server *s, struct MHD_Connection *connection);
+void identity_unref(struct tls_identity *i); /* NULL is fine */
 
 /* ---- hangup.c ---- */
 
