@@ -17,6 +17,7 @@
 
 EMBEDDED(hash_types);
 EMBEDDED(workspace_types);
+EMBEDDED(kaito_types);
 
 #define MAX_PATH (4 * KIB)
 
@@ -119,6 +120,7 @@ struct go_types *go_types_new(void)
     t->by_name = map_new(NULL);
     add_table(t, data_hash_types, data_hash_types_size);
     add_table(t, data_workspace_types, data_workspace_types_size);
+    add_table(t, data_kaito_types, data_kaito_types_size);
     type_named(t, "*Inference");
     type_named(t, "*Tuning");
     return t;
@@ -138,10 +140,14 @@ struct writer {
     struct buf *out;
     struct buf path;
     struct error **err;
+    bool strict; /* unknown members are errors, which come without their path */
 };
 
 static int wrong(struct writer *w, const struct json *v, const char *wanted)
 {
+    if (w->strict)
+        return error_set(w->err, ERROR_INVALID, "%s is not %s", json_type_name(json_type(v)),
+                         wanted);
     return error_set(w->err, ERROR_INVALID, "%s: %s is not %s", buf_str(&w->path),
                      json_type_name(json_type(v)), wanted);
 }
@@ -172,10 +178,12 @@ static int write_at(struct writer *w, const struct type *type, const struct json
 {
     size_t len = w->path.len;
     if (key)
-        buf_printf(&w->path, ".%s", key);
+        buf_printf(&w->path, "%s%s", len > 0 ? "." : "", key);
     else
         buf_printf(&w->path, "[%zu]", index);
     int r = write_value(w, type, v);
+    if (r < 0 && w->strict)
+        return r; /* the path stays at what is wrong */
     if (w->path.len > len && w->path.data) {
         w->path.len = len;
         w->path.data[len] = '\0';
@@ -183,10 +191,35 @@ static int write_at(struct writer *w, const struct type *type, const struct json
     return r;
 }
 
+/* The members in the order of the type, so that a misspelled one is told by the nearest of them. */
+static int refuse_unknown(struct writer *w, const struct type *type, const struct json *v)
+{
+    JSON_FOREACH(it, v) {
+        const char **names = arena_zalloc(w->a, (type->member_count + 1) * sizeof(*names));
+        bool known = false;
+        for (size_t i = 0; i < type->member_count && !known; i++) {
+            names[i] = type->members[i].name;
+            known = STREQ(names[i], it.key);
+        }
+        if (known)
+            continue;
+        const char *nearest = NULL;
+        bool near = str_nearest(it.key, names, type->member_count, &nearest, 1) > 0;
+        buf_printf(&w->path, "%s%s", w->path.len > 0 ? "." : "", it.key);
+        return error_set(w->err, ERROR_INVALID, "there is no such field; %s%s%s",
+                         near ? "did you mean \"" : "remove it", near ? nearest : "",
+                         near ? "\"?" : "");
+    }
+    return 0;
+}
+
 static int write_struct(struct writer *w, const struct type *type, const struct json *v)
 {
     if (v && !json_is_null(v) && !json_is_object(v))
         return wrong(w, v, "an object");
+    int unknown = w->strict ? refuse_unknown(w, type, v) : 0;
+    if (unknown < 0)
+        return unknown;
     char separator = '{';
     for (size_t i = 0; i < type->member_count; i++) {
         const struct member *m = &type->members[i];
@@ -337,5 +370,21 @@ int go_json_write(const struct go_types *t, const char *type, const char *path,
     buf_done(&w.path);
     if (r == 0 && !buf_ok(out))
         r = error_set(err, ERROR_TOO_LARGE, "more than %zu bytes", out->max);
+    return r;
+}
+
+int go_json_check(const struct go_types *t, const char *type, const struct json *v, struct arena *a,
+                  const char **ret_field, struct error **err)
+{
+    const struct type *root = map_get(t->by_name, type);
+    if (!root)
+        return error_set(err, ERROR_INTERNAL, "no type %s", type);
+    AUTO_ARENA scratch = arena_new();
+    AUTO_BUF nowhere = BUF_INIT(0);
+    struct writer w = { scratch, &nowhere, BUF_INIT(MAX_PATH), err, true };
+    int r = write_value(&w, root, v);
+    if (r < 0)
+        *ret_field = arena_strdup(a, buf_str(&w.path));
+    buf_done(&w.path);
     return r;
 }

@@ -19,3 +19,9 @@ DEFINE_CLEANUP(struct go_types *, go_types_free, go_types_cleanup)
  * is not of its type. */
 int go_json_write(const struct go_types *t, const char *type, const char *path,
                   const struct json *v, struct buf *out, struct error **err);
+
+/* Whether v can be read as the named type without losing anything: -ERROR_INVALID also when a
+ * member is unknown to it. *ret_field: the path of what is wrong (in the arena); the error's text
+ * says why without it. Ill-formed quantities and times count. */
+int go_json_check(const struct go_types *t, const char *type, const struct json *v, struct arena *a,
+                  const char **ret_field, struct error **err);

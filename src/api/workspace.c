@@ -31,7 +31,7 @@ static const struct json *object_or_null(const struct json *v)
     return json_is_object(v) ? v : NULL;
 }
 
-static bool is_reserved(const char *key)
+bool workspace_label_reserved(const char *key)
 {
     for (size_t i = 0; i < COUNT_OF(reserved_labels); i++)
         if (STREQ(key, reserved_labels[i]))
@@ -42,7 +42,7 @@ static bool is_reserved(const char *key)
 static void add_label(struct arena *a, struct workspace *ws, const char *key,
                       const struct json *value)
 {
-    if (is_reserved(key))
+    if (workspace_label_reserved(key))
         ws->reserved_labels++;
     else
         json_set(a, ws->node_labels, key, STR(string_or_empty(value)));

@@ -56,6 +56,9 @@ void workspace_read(struct arena *a, const struct json *obj, struct workspace *r
  * and the way out. */
 int workspace_check(const struct workspace *ws, struct error **err);
 
+/* A label that KAITO puts on nodes itself: a selector cannot ask for it. */
+bool workspace_label_reserved(const char *key);
+
 enum load_balancer { LOAD_BALANCER_NO, LOAD_BALANCER_YES, LOAD_BALANCER_UNCLEAR };
 /* The annotation kaito.sh/enablelb: true, 1, yes in any case; false, 0, no or absent; anything else
  * is unclear. */

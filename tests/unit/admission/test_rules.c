@@ -1,0 +1,3 @@
+#include "world.h"
+static void t(void **state) {}
+UNIT_TESTS(TEST(t))
