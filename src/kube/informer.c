@@ -72,6 +72,7 @@ struct informer {
     bool synced;
     bool absent; /* the server does not serve the resource */
     bool relist;
+    uint64_t lists_begun, list_done; /* the ordinal of the last one that is in the cache */
     bool watch_ended;
     struct error *watch_error; /* how */
     char *list_error;          /* text of the last one, for those who wait for the first list */
@@ -279,9 +280,11 @@ static int list(struct informer *i, struct error **err)
 {
     struct object_set fresh = { 0 };
     AUTO_BUF version = BUF_INIT(KIB);
+    uint64_t ordinal = 0;
     {
         LOCK(&i->lock);
         i->relist = false;
+        ordinal = ++i->lists_begun;
     }
     int r = fetch_somehow(i, &fresh, &version, err);
     bool absent = i->optional && r == -ERROR_NOT_FOUND;
@@ -306,6 +309,8 @@ static int list(struct informer *i, struct error **err)
     free(i->list_error);
     i->list_error = r < 0 ? mem_strdup(error_message(*err)) : NULL;
     i->synced = i->synced || r == 0;
+    if (r == 0)
+        i->list_done = ordinal;
     pthread_cond_broadcast(&i->changed);
     return r;
 }
@@ -517,11 +522,18 @@ bool informer_served(struct informer *i)
     return !i->absent;
 }
 
-void informer_relist(struct informer *i)
+uint64_t informer_relist(struct informer *i)
 {
     LOCK(&i->lock);
     i->relist = true;
     pthread_cond_broadcast(&i->changed);
+    return i->lists_begun + 1;
+}
+
+bool informer_relisted(struct informer *i, uint64_t ticket)
+{
+    LOCK(&i->lock);
+    return i->list_done >= ticket;
 }
 
 int informer_wait_synced(struct informer *i, int64_t timeout_ms, struct error **err)

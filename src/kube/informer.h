@@ -54,8 +54,10 @@ bool informer_served(struct informer *i);
 typedef void informer_served_handler(void *ctx, bool served);
 void informer_on_served(struct informer *i, informer_served_handler *handler,
                         void *ctx); /* before start, one */
-/* Lists anew, soon: what `keep` says has changed. */
-void informer_relist(struct informer *i);
+/* Lists anew, soon: what `keep` says has changed. The ticket is for informer_relisted(): whether a
+ * list that began after the call is in the cache. */
+uint64_t informer_relist(struct informer *i);
+bool informer_relisted(struct informer *i, uint64_t ticket);
 /* Waits for it. -ERROR_TIMEOUT carries the last list error's text. */
 int informer_wait_synced(struct informer *i, int64_t timeout_ms, struct error **err);
 void informer_stop(struct informer *i); /* joins, the cache stays; then informer_free */

@@ -12,7 +12,8 @@ static int exists_already(struct arena *a, const struct apply_target *t, const s
     if (w->shared)
         return 0;
     int r = kube_get(t->client, w->resource, ns, w->name, a, &found, err);
-    if (r < 0 || meta_controlled_by(found, meta_uid(s->object)))
+    if (r < 0 || meta_controlled_by(found, meta_uid(s->object)) ||
+        (w->same_labels && json_contains(json_find(found, "metadata", "labels"), w->same_labels)))
         return r;
     return error_set(err, ERROR_ALREADY_EXISTS,
                      "%s %s exists already and does not belong to this %s", w->resource->kind,

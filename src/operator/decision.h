@@ -24,7 +24,8 @@ struct write {
     const char *uid;                   /* deletes: only this very object; NULL: any */
     enum kube_propagation propagation; /* deletes */
     bool best_effort;                  /* when it fails, the rest is carried out all the same */
-    bool shared;       /* creates: one that is there already will do, whoever owns it */
+    bool shared; /* creates: one that is there already will do, whoever owns it */
+    const struct json *same_labels; /* creates: one that is there already will do if it has these */
     struct json *body; /* create: the object; patch: a merge patch; JSON patch: its operations */
     struct decided_event done;   /* recorded when it was carried out */
     struct decided_event failed; /* recorded when it was not; the error follows the message */

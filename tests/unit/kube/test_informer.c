@@ -507,9 +507,11 @@ static void what_is_not_kept_does_not_exist(void **state)
     expect(x, "+a@1 ~a@1>9 ");
     assert_int_equal(informer_count(x->i), 1);
     wanted = "b";
-    informer_relist(x->i);
+    uint64_t ticket = informer_relist(x->i);
     expect(x, "+a@1 ~a@1>9 -a@9 +b@52 ");
     expect_streams(x, 2, "60");
+    assert_true(informer_relisted(x->i, ticket));
+    assert_false(informer_relisted(x->i, ticket + 1));
     stop(x);
 }
 
