@@ -325,6 +325,7 @@ static bool failed(const struct condition *c)
 void nodes_finish(struct arena *a, const struct nodes_request *q, const struct json *nodes,
                   struct nodes_result *ret)
 {
+    ret->nodes_counted = nodes;
     ret->nodes.message = arena_printf(a, "%s%s", ret->nodes.message, pressure_text(a, nodes));
     ret->ready = !failed(&ret->claims) && !failed(&ret->nodes);
     ret->resource = ret->ready

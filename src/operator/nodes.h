@@ -52,7 +52,8 @@ struct nodes_facts {
 
 struct nodes_result {
     bool ready;
-    struct condition claims; /* .type NULL: this back end has none */
+    const struct json *nodes_counted; /* ready or not */
+    struct condition claims;          /* .type NULL: this back end has none */
     struct condition nodes, resource;
 };
 

@@ -11,11 +11,14 @@
 #include "base/str.h"
 #include "kube/meta.h"
 #include "kube/selector.h"
+#include "operator/node_classes.h"
 #include "workspace/apply.h"
 
 #define WORKERS 5
 /* How long a reconcile waits at most for its own last write to come back by the watch. */
 #define ECHO_WAIT_MS 1000
+/* While the nodes that a new Workspace asks for are being listed. */
+#define NODES_WAIT_MS 50
 
 struct workspace_controller {
     const struct operator_settings *settings;
@@ -25,6 +28,7 @@ struct workspace_controller {
     struct workspace_caches caches;
     struct apply_target target;
     struct controller *controller;
+    struct node_classes *node_classes; /* NULL: there are none to make */
     pthread_mutex_t lock;
     struct map *written; /* key -> resourceVersion of our last write, until the cache has it */
 };
@@ -72,13 +76,17 @@ static int reconcile(void *ctx, const char *key, struct arena *a, struct reconci
     const char *name = NULL;
     kube_key_split(a, key, &ns, &name);
     struct observed observed = { 0 };
-    bool found = false;
+    enum observe_state state = OBSERVE_ABSENT;
     int r = workspace_observe(a, &w->caches, w->target.client, w->settings, w->catalog, ns, name,
-                              &observed, &found, err);
+                              &observed, &state, err);
     if (r < 0)
         return r;
-    if (!found) {
+    if (state == OBSERVE_ABSENT) {
         remember_write(w, key, NULL);
+        return 0;
+    }
+    if (state == OBSERVE_TOO_SOON) {
+        ret->requeue_after_ms = NODES_WAIT_MS;
         return 0;
     }
     if (cache_is_behind(w, key, meta_resource_version(observed.workspace))) {
@@ -95,7 +103,7 @@ static int reconcile(void *ctx, const char *key, struct arena *a, struct reconci
     struct decision decision;
     workspace_decide(a, &in, &decision);
     const char *version = NULL;
-    r = workspace_apply(a, &w->target, &in, &decision, &version, err);
+    r = workspace_apply(a, &w->target, w->caches.nodes, &in, &decision, &version, err);
     if (version)
         remember_write(w, key, version);
     ret->requeue_after_ms = decision.requeue_ms;
@@ -157,25 +165,11 @@ static bool node_matters(struct arena *a, const struct workspace *ws,
     return true;
 }
 
-/* Heartbeats change the version only. */
-static bool node_unchanged(struct arena *a, const struct kube_object *old,
-                           const struct kube_object *new)
-{
-    if (!old || !new)
-        return false;
-    struct json *x = kube_object_parse(a, old), *y = kube_object_parse(a, new);
-    json_del(json_get(x, "metadata"), "resourceVersion");
-    json_del(json_get(y, "metadata"), "resourceVersion");
-    return json_equal(x, y);
-}
-
 static void map_node(void *ctx, struct workqueue *q, struct kube_object *old,
                      struct kube_object *new)
 {
     struct workspace_controller *w = ctx;
     AUTO_ARENA a = arena_new();
-    if (node_unchanged(a, old, new))
-        return;
     struct kube_object_list all = { 0 };
     informer_list(w->caches.workspaces, NULL, NULL, &all);
     for (size_t i = 0; i < all.count; i++) {
@@ -184,10 +178,35 @@ static void map_node(void *ctx, struct workqueue *q, struct kube_object *old,
         workspace_read(a, kube_object_parse(a, all.items[i]), &ws);
         /* One that waits for its first node names the only one there is. */
         if (node_matters(a, &ws, old) || node_matters(a, &ws, new) ||
-            informer_count(w->caches.nodes) <= 2)
+            nodes_cache_count(w->caches.nodes) <= 2)
             add_key(q, ws.ns, ws.name);
     }
     kube_object_list_done(&all);
+}
+
+/* What concerns all of them: a kind of the node provisioner's is served from now on. */
+static void wake_all(void *ctx, struct workqueue *q)
+{
+    struct workspace_controller *w = ctx;
+    struct kube_object_list all = { 0 };
+    informer_list(w->caches.workspaces, NULL, NULL, &all);
+    for (size_t i = 0; i < all.count; i++)
+        add_key(q, all.items[i]->ns, all.items[i]->name);
+    kube_object_list_done(&all);
+}
+
+/* Nodes that nobody asks for are not kept. */
+static void select_nodes(void *ctx, struct kube_object *old, struct kube_object *new)
+{
+    struct workspace_controller *w = ctx;
+    if (!new) {
+        nodes_cache_select(w->caches.nodes, old->ns, old->name, NULL);
+        return;
+    }
+    AUTO_ARENA a = arena_new();
+    struct workspace ws;
+    workspace_read(a, kube_object_parse(a, new), &ws);
+    nodes_cache_select(w->caches.nodes, ws.ns, ws.name, ws.node_labels);
 }
 
 static void map_config_map(void *ctx, struct workqueue *q, struct kube_object *old,
@@ -230,7 +249,9 @@ static void add_informers(struct workspace_controller *w, struct manager *m)
                                                            .optional = true,
                                                            .project = observe_project_job });
     c->pods = informer_for(m, &KUBE_PODS, WORKSPACE_LABEL, NULL, observe_project_pod);
-    c->nodes = informer_for(m, &KUBE_NODES, NULL, NULL, observe_project_node);
+    c->nodes = nodes_cache_new(m, w->settings, &NODES_OF_WORKSPACES, w->clock);
+    /* before the watch that puts the key into the queue */
+    informer_add_handler(c->workspaces, select_nodes, w);
     /* each namespace has this one, and nobody configures a model with it */
     c->config_maps = informer_for(m, &KUBE_CONFIGMAPS, NULL, "metadata.name!=kube-root-ca.crt",
                                   observe_project_config_map);
@@ -249,7 +270,8 @@ static void add_watches(struct workspace_controller *w)
     controller_watch_mapped(c, caches->jobs, map_same_name, w);
     controller_watch_mapped(c, caches->revisions, map_revision, w);
     controller_watch_mapped(c, caches->pods, map_pod, w);
-    controller_watch_mapped(c, caches->nodes, map_node, w);
+    nodes_cache_wake(caches->nodes, c,
+                     &(struct nodes_wake){ .node = map_node, .all = wake_all, .ctx = w });
     controller_watch_mapped(c, caches->config_maps, map_config_map, w);
 }
 
@@ -258,9 +280,6 @@ int workspace_controller_add(struct manager *m, struct kube_client *c,
                              struct event_recorder *events, struct clock *clock,
                              struct workspace_controller **ret, struct error **err)
 {
-    if (settings->provisioner != PROVISIONER_BYO)
-        return error_set(err, ERROR_UNSUPPORTED,
-                         "this version makes no nodes; the node provisioner can only be byo");
     struct workspace_controller *w = NEW0(struct workspace_controller);
     w->settings = settings;
     w->clock = clock;
@@ -279,6 +298,7 @@ int workspace_controller_add(struct manager *m, struct kube_client *c,
     });
     add_watches(w);
     manager_add(m, w->controller);
+    w->node_classes = node_classes_add(m, c, settings, w->caches.nodes, clock);
     *ret = w;
     return 0;
 }
@@ -287,6 +307,8 @@ void workspace_controller_free(struct workspace_controller *w)
 {
     if (!w)
         return;
+    node_classes_free(w->node_classes);
+    nodes_cache_free(w->caches.nodes);
     map_free(w->written);
     pthread_mutex_destroy(&w->lock);
     go_types_free(w->types);

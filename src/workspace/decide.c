@@ -42,7 +42,8 @@ void decider_problem_error(struct decider *d, bool final, struct error *err)
 
 /* ---- deletion ------------------------------------------------------------------------------------------------------ */
 
-/* Nodes that the user brought stay; everything else goes with its owner. The condition is for those
+/* What was made to get nodes goes first, as long as the finalizer holds the Workspace. Nodes that
+ * the user brought stay; everything else goes with its owner. The condition is for those
  * who look while another finalizer holds the Workspace. */
 static void decide_deletion(struct decider *d)
 {
@@ -61,6 +62,7 @@ static void decide_deletion(struct decider *d)
                       d->ws.generation, d->in->now_ns);
     }
     if (meta_has_finalizer(d->ws.json, WORKSPACE_FINALIZER)) {
+        decide_nodes_removal(d);
         struct json *metadata = OBJ("finalizers", json_size(left) > 0 ? left : NUL(),
                                     "resourceVersion", STR(meta_resource_version(d->ws.json)));
         decider_write(d, WRITE_PATCH, &KUBE_WORKSPACES, d->ws.name, OBJ("metadata", metadata));

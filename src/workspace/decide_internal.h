@@ -1,6 +1,8 @@
 /* What the files of the decision share. Nobody outside includes it. */
 #pragma once
 
+#include "catalog/sku.h"
+#include "operator/nodes.h"
 #include "workspace/decide.h"
 
 /* Why inference cannot be ready; the first that is found counts. */
@@ -18,13 +20,13 @@ struct decider {
     struct workspace ws;
     struct engine_choice choice; /* .engine NULL: none could be chosen */
     struct gpu gpu;              /* of one node; .count 0: unknown or not asked for */
+    const struct sku *sku;       /* of the instance type; NULL: unknown, or nodes are brought */
     int64_t revision;            /* 0: unknown */
     int64_t target_nodes;        /* 0: unknown */
-    int64_t ready_nodes;
+    struct nodes_result nodes;
     const struct json *own_labels; /* that its nodes carry beyond those that the user wants */
     bool resource_ready;
     struct problem problem;
-    struct problem node_problem; /* why nodes are missing */
 };
 
 struct write *decider_write(struct decider *d, enum write_op op, const struct kube_resource *r,
@@ -42,9 +44,10 @@ void decide_gpu(struct decider *d);
 /* benchmark.c */
 enum benchmark { BENCHMARK_NONE, BENCHMARK_DONE, BENCHMARK_FAILED };
 enum benchmark decide_benchmark(struct decider *d, struct json *status, struct json *conditions);
-/* decide_nodes.c */
+/* decide_nodes.c: what is to be made to get nodes, and whether they are there. */
 void decide_nodes(struct decider *d);
-bool decide_node_ready(const struct json *node);
+/* The removal of what was made to get nodes. */
+void decide_nodes_removal(struct decider *d);
 int64_t decide_node_memory(
     const struct decider *d); /* bytes a pod may have on the largest ready node; -1: unknown */
 /* workload.c: Services and StatefulSet, or the Job of a tuning. */

@@ -8,32 +8,6 @@
 
 #define MAX_ERROR 512
 
-static const char *const pressures[] = { "DiskPressure", "MemoryPressure", "PIDPressure" };
-
-/* "; warning: worker node(s) under resource pressure: a (DiskPressure); …", or "". */
-static const char *pressure_text(const struct decider *d)
-{
-    AUTO_BUF out = BUF_INIT(4 * KIB);
-    JSON_FOREACH(it, d->o->nodes) {
-        const struct json *conditions = json_find(it.value, "status", "conditions");
-        bool first = true;
-        for (size_t i = 0; i < COUNT_OF(pressures); i++) {
-            if (!condition_is(conditions, pressures[i], "True"))
-                continue;
-            if (first)
-                buf_printf(&out, "%s%s (", out.len > 0 ? "; " : "", meta_name(it.value));
-            buf_printf(&out, "%s%s", first ? "" : ", ", pressures[i]);
-            first = false;
-        }
-        if (!first)
-            buf_putc(&out, ')');
-    }
-    return out.len == 0
-               ? ""
-               : arena_printf(d->a, "; warning: worker node(s) under resource pressure: %s",
-                              buf_str(&out));
-}
-
 static void set_condition(const struct decider *d, struct json *conditions, const char *type,
                           bool status, const char *reason, const char *message)
 {
@@ -42,21 +16,20 @@ static void set_condition(const struct decider *d, struct json *conditions, cons
                   d->ws.generation, d->in->now_ns);
 }
 
+static void set_node_condition(const struct decider *d, struct json *conditions,
+                               const struct condition *c)
+{
+    condition_set(d->a, conditions, c, d->ws.generation, d->in->now_ns);
+}
+
 static void set_resource_conditions(struct decider *d, struct json *conditions)
 {
-    condition_remove(conditions, "NodeClaimReady");
-    if (d->resource_ready) {
-        set_condition(d, conditions, "NodesReady", true, "NodesReady",
-                      arena_printf(d->a, "Enough Nodes are ready%s", pressure_text(d)));
-        set_condition(d, conditions, "ResourceReady", true, "workspaceResourceStatusSuccess",
-                      "workspace resource is ready");
-        return;
-    }
-    const char *message = arena_printf(d->a, "Not enough Nodes are ready: %s%s",
-                                       d->node_problem.message, pressure_text(d));
-    set_condition(d, conditions, "NodesReady", false, "NodeNotReady", message);
-    set_condition(d, conditions, "ResourceReady", false, "workspaceResourceStatusNotReady",
-                  message);
+    if (d->nodes.claims.type)
+        set_node_condition(d, conditions, &d->nodes.claims);
+    else
+        condition_remove(conditions, "NodeClaimReady");
+    set_node_condition(d, conditions, &d->nodes.nodes);
+    set_node_condition(d, conditions, &d->nodes.resource);
 }
 
 /* Why inference is not ready. */
@@ -149,7 +122,7 @@ void decide_status(struct decider *d)
         status = EMPTY_OBJ();
     struct json *conditions = json_ensure_array(a, status, "conditions");
     struct json *workers = EMPTY_ARR();
-    JSON_FOREACH(it, d->o->nodes)
+    JSON_FOREACH(it, d->nodes.nodes_counted)
         json_append(workers, STR(meta_name(it.value)));
     json_set(a, status, "workerNodes", json_size(workers) > 0 ? workers : NULL);
     if (d->target_nodes > 0)

@@ -112,24 +112,6 @@ void observe_project_pod(struct arena *a, struct json *obj)
         keep_only(it.value, container_keys);
 }
 
-void observe_project_node(struct arena *a, struct json *obj)
-{
-    static const char *const status_keys[] = { "allocatable", "conditions", NULL };
-    static const char *const resource_keys[] = { "memory", "nvidia.com/gpu", NULL };
-    static const char *const condition_keys[] = { "type", "status", "reason", NULL };
-    static const char *const metadata_keys[] = {
-        "name", "uid", "resourceVersion", "deletionTimestamp", "labels", NULL
-    };
-    keep_only(obj, top_keys);
-    json_del(obj, "spec");
-    keep_in(obj, "metadata", metadata_keys);
-    struct json *status = json_get(obj, "status");
-    keep_only(status, status_keys);
-    keep_in(status, "allocatable", resource_keys);
-    JSON_FOREACH(it, json_get(status, "conditions"))
-        keep_only(it.value, condition_keys); /* the heartbeat among them */
-}
-
 void observe_project_config_map(struct arena *a, struct json *obj)
 {
     static const char *const keys[] = { "apiVersion", "kind", "metadata", "data", NULL };
@@ -174,21 +156,19 @@ static struct json *cached_labelled(struct arena *a, struct informer *i, const c
     return list;
 }
 
-static void observe_nodes(struct arena *a, struct informer *i, const struct workspace *ws,
-                          struct observed *ret)
+struct nodes_request workspace_nodes_request(const struct workspace *ws)
 {
-    CLEANUP(selector_cleanup) struct selector *match = NULL;
-    ret->nodes = EMPTY_ARR();
-    if (selector_from_object(OBJ("matchLabels", json_clone(a, ws->node_labels)), &match, NULL) == 0)
-        ret->nodes = cached_list(a, i, NULL, match);
-    ret->node_count = informer_count(i);
-    if (ret->node_count == 1 && json_size(ret->nodes) == 0) {
-        struct kube_object_list all = { 0 };
-        informer_list(i, NULL, NULL, &all);
-        if (all.count == 1)
-            ret->only_node = arena_strdup(a, all.items[0]->name);
-        kube_object_list_done(&all);
-    }
+    return (struct nodes_request){
+        .words = &NODES_OF_WORKSPACES,
+        .ns = ws->ns,
+        .name = ws->name,
+        .uid = ws->uid,
+        .labels = ws->node_labels,
+        .instance_type = ws->instance_type,
+        .image_family = meta_annotation(ws->json, WORKSPACE_IMAGE_FAMILY),
+        .node_class = meta_annotation(ws->json, WORKSPACE_NODE_CLASS),
+        .set_name = ws->created_by[0] ? ws->created_by : NULL,
+    };
 }
 
 static void observe_weights(struct arena *a, const struct operator_settings *settings,
@@ -255,7 +235,7 @@ static int observe_deployment(struct arena *a, struct kube_client *c,
                               const struct operator_settings *settings, const struct workspace *ws,
                               struct observed *o, struct error **err)
 {
-    if (o->statefulset || settings->models_dir || ws->deleting || json_size(o->nodes) == 0)
+    if (o->statefulset || settings->models_dir || ws->deleting || json_size(o->nodes.nodes) == 0)
         return 0;
     struct json *deployment = NULL;
     CLEANUP(error_cleanup) struct error *e = NULL;
@@ -270,10 +250,10 @@ static int observe_deployment(struct arena *a, struct kube_client *c,
 
 int workspace_observe(struct arena *a, const struct workspace_caches *caches, struct kube_client *c,
                       const struct operator_settings *settings, const struct catalog *catalog,
-                      const char *ns, const char *name, struct observed *ret, bool *ret_found,
-                      struct error **err)
+                      const char *ns, const char *name, struct observed *ret,
+                      enum observe_state *ret_state, struct error **err)
 {
-    *ret_found = false;
+    *ret_state = OBSERVE_ABSENT;
     struct observed o = { .workspace = cached(a, caches->workspaces, ns, name) };
     if (!o.workspace)
         return 0;
@@ -286,7 +266,11 @@ int workspace_observe(struct arena *a, const struct workspace_caches *caches, st
     o.pods = cached_labelled(a, caches->pods, ns, WORKSPACE_LABEL, name);
     observe_config(a, caches, settings, &ws, &o);
     o.job = cached(a, caches->jobs, ns, name);
-    observe_nodes(a, caches->nodes, &ws, &o);
+    struct nodes_request request = workspace_nodes_request(&ws);
+    if (!nodes_cache_observe(caches->nodes, a, &request, &o.nodes)) {
+        *ret_state = OBSERVE_TOO_SOON;
+        return 0;
+    }
     if (!ws.template)
         observe_weights(a, settings, &ws, catalog, &o.weights);
     int r = observe_deployment(a, c, settings, &ws, &o, err);
@@ -294,6 +278,6 @@ int workspace_observe(struct arena *a, const struct workspace_caches *caches, st
         return r;
     observe_benchmark(a, c, &ws, &o);
     *ret = o;
-    *ret_found = true;
+    *ret_state = OBSERVED;
     return 0;
 }

@@ -2,8 +2,10 @@
  * reconcile. */
 #pragma once
 
+#include "api/workspace.h"
 #include "catalog/catalog.h"
 #include "models/store.h"
+#include "operator/nodes_cache.h"
 #include "workspace/workspace.h"
 
 /* Whether the pods of a StatefulSet measure themselves while they start. */
@@ -36,9 +38,7 @@ struct observed {
     const struct json *job;
     const struct json *revisions; /* array: ControllerRevisions of the Workspace */
     const struct json *pods;      /* array: pods with its label */
-    const struct json *nodes; /* array: nodes with the labels that it asks for, sorted by name */
-    size_t node_count;        /* of all nodes there are */
-    const char *only_node;    /* its name, when there is exactly one */
+    struct nodes_facts nodes;     /* nodes that it can use, and what was made to get them */
     struct observed_weights weights;
     const char
         *benchmark_log; /* end of the log of pod 0, read while a benchmark's result is awaited */
@@ -47,21 +47,29 @@ struct observed {
 
 /* The caches that observe() reads. */
 struct workspace_caches {
-    struct informer *workspaces, *statefulsets, *services, *revisions, *pods, *nodes, *config_maps;
-    struct informer *jobs;
+    struct informer *workspaces, *statefulsets, *services, *revisions, *pods, *config_maps, *jobs;
+    struct nodes_cache *nodes;
 };
+
+/* Set in *ret_state by workspace_observe(). */
+enum observe_state {
+    OBSERVED,
+    OBSERVE_ABSENT,   /* there is no such Workspace */
+    OBSERVE_TOO_SOON, /* the nodes that it asks for are not in the cache yet: a moment later */
+};
+
+/* What it asks of nodes by its specification alone: no count, no disk. */
+struct nodes_request workspace_nodes_request(const struct workspace *ws);
 
 /* Drop what no reconcile reads, for informers. */
 void observe_project_workload(struct arena *a, struct json *obj); /* StatefulSets, Services */
 void observe_project_job(struct arena *a, struct json *obj);
 void observe_project_revision(struct arena *a, struct json *obj);
 void observe_project_pod(struct arena *a, struct json *obj);
-void observe_project_node(struct arena *a, struct json *obj);
 void observe_project_config_map(struct arena *a, struct json *obj);
 
-/* *ret is untouched and the result 0 with *ret_found false when there is no such Workspace. Errors:
- * the API server did not answer. */
+/* *ret is untouched unless *ret_state says OBSERVED. Errors: the API server did not answer. */
 int workspace_observe(struct arena *a, const struct workspace_caches *caches, struct kube_client *c,
                       const struct operator_settings *settings, const struct catalog *catalog,
-                      const char *ns, const char *name, struct observed *ret, bool *ret_found,
-                      struct error **err);
+                      const char *ns, const char *name, struct observed *ret,
+                      enum observe_state *ret_state, struct error **err);

@@ -3,9 +3,11 @@
  *     {
  *       "what":     one sentence,
  *       "base":     a file in bases/ that `settings` and `observed` are laid over as merge patches;
- * may be absent, "settings": {"modelsDir", "cloud", "vllm"}, "observed": {"workspace",
- * "statefulSet", "service", "headless", "deployment", "configMap", "configTemplate", "job", "revisions", "pods", "nodes",
- *                    "nodeCount", "onlyNode", "benchmarkLog", "benchmarkError",
+ * may be absent, "settings": {"modelsDir", "cloud", "vllm", "provisioner", "imageFamily",
+ * "nodeClasses"}, "observed": {"workspace", "statefulSet", "service", "headless", "deployment",
+ * "configMap", "configTemplate", "job", "revisions", "pods", "nodes", "nodeClaims", "legacyNodes",
+ * "legacyNodeClaims", "nodePool", "nodeClass", "pending", "karpenterServed", "onlyNode",
+ * "benchmarkLog", "benchmarkError",
  *                    "weights": {"state", "message", "weightBytes",
  * "cacheBytes"}}, "expected": {"writes": ["create StatefulSet w", …], "conditions": {TYPE: "STATUS
  * REASON: message"}, "state", "targetNodeCount", "workerNodes", "events": ["Warning REASON:
@@ -39,12 +41,41 @@ static struct json *read_json(struct arena *a, const char *path)
     return v;
 }
 
+static enum node_provisioner provisioner(const char *word)
+{
+    return str_eq(word, "azure-gpu-provisioner") ? PROVISIONER_AZURE_GPU
+           : str_eq(word, "karpenter")           ? PROVISIONER_KARPENTER
+                                                 : PROVISIONER_BYO;
+}
+
 static enum weights_state weights_state(const char *word)
 {
     return str_eq(word, "present")   ? WEIGHTS_PRESENT
            : str_eq(word, "missing") ? WEIGHTS_MISSING
            : str_eq(word, "invalid") ? WEIGHTS_INVALID
                                      : WEIGHTS_NOT_NEEDED;
+}
+
+static struct nodes_facts read_facts(const struct json *v, const struct json *nodes,
+                                     const struct json *none)
+{
+    const struct json *claims = json_get(v, "nodeClaims"),
+                      *legacy_nodes = json_get(v, "legacyNodes"),
+                      *legacy_claims = json_get(v, "legacyNodeClaims"),
+                      *pending = json_get(v, "pending");
+    return (struct nodes_facts){
+        .nodes = nodes,
+        .claims = claims ? claims : none,
+        .legacy_nodes = legacy_nodes ? legacy_nodes : none,
+        .legacy_claims = legacy_claims ? legacy_claims : none,
+        .pool = json_get(v, "nodePool"),
+        .node_class = json_get(v, "nodeClass"),
+        .pending = pending ? pending : none,
+        .claims_served = json_find_bool(v, true, "karpenterServed"),
+        .pools_served = json_find_bool(v, true, "karpenterServed"),
+        .classes_served = json_find_bool(v, true, "karpenterServed"),
+        .only_node = json_find_str(v, "onlyNode"),
+    };
 }
 
 static struct observed read_observed(struct arena *a, const struct json *v)
@@ -64,9 +95,7 @@ static struct observed read_observed(struct arena *a, const struct json *v)
         .job = json_get(v, "job"),
         .revisions = revisions ? revisions : none,
         .pods = pods ? pods : none,
-        .nodes = nodes ? nodes : none,
-        .node_count = (size_t)json_find_int(v, (int64_t)json_size(nodes), "nodeCount"),
-        .only_node = json_find_str(v, "onlyNode"),
+        .nodes = read_facts(v, nodes ? nodes : none, none),
         .benchmark_log = json_find_str(v, "benchmarkLog"),
         .benchmark_error = json_find_str(v, "benchmarkError"),
         .weights = {
@@ -171,7 +200,13 @@ static void run_case(const struct fixture *f, const char *path)
         json_merge_patch(a, observed_json, json_clone(a, json_get(c, "observed")) ?: EMPTY_OBJ());
     const char *cloud = json_find_str(settings_json, "cloud");
     struct operator_settings settings = {
-        .provisioner = PROVISIONER_BYO,
+        .provisioner = provisioner(json_find_str(settings_json, "provisioner")),
+        .image_family = json_find_str(settings_json, "imageFamily"),
+        .node_class_group = "karpenter.azure.com",
+        .node_class_kind = "AKSNodeClass",
+        .node_class_version = "v1beta1",
+        .node_class_resource = "aksnodeclasses",
+        .node_classes = json_get(settings_json, "nodeClasses"),
         .cloud = cloud ? cloud : "",
         .image_registry = "mcr.microsoft.com/aks/kaito",
         .release_namespace = "kaito-workspace",

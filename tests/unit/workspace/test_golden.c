@@ -93,7 +93,7 @@ static void makes_the_same_objects(struct world *w, const struct json *row)
     struct observed o = { .workspace = ws,
                           .revisions = EMPTY_ARR(),
                           .pods = EMPTY_ARR(),
-                          .nodes = json_get(row, "nodes") };
+                          .nodes = { .nodes = json_get(row, "nodes") } };
     /* nodes of another scenario's Workspace are not this one's */
     struct json *nodes = EMPTY_ARR();
     struct workspace decoded;
@@ -101,8 +101,7 @@ static void makes_the_same_objects(struct world *w, const struct json *row)
     JSON_FOREACH(it, json_get(row, "nodes"))
         if (json_contains(json_find(it.value, "metadata", "labels"), decoded.node_labels))
             json_append(nodes, json_clone(a, it.value));
-    o.nodes = nodes;
-    o.node_count = json_size(nodes);
+    o.nodes.nodes = nodes;
     struct decision d;
     decide(w, &o, &d);
     const char *name = meta_name(ws);
@@ -202,8 +201,7 @@ static void takes_over(struct world *w, const struct json *row)
         .headless = owned(w, ws, arena_printf(a, "%s-headless", name), json_get(row, "headless")),
         .revisions = ARR(revision),
         .pods = EMPTY_ARR(),
-        .nodes = nodes,
-        .node_count = json_size(nodes),
+        .nodes = { .nodes = nodes },
     };
     struct decision d;
     decide(w, &o, &d);
