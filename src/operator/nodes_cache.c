@@ -456,6 +456,12 @@ void nodes_cache_free(struct nodes_cache *c)
 
 /* ---- reading -------------------------------------------------------------------------------------------------------- */
 
+bool nodes_cache_current(struct nodes_cache *c)
+{
+    LOCK(&c->lock);
+    return informer_relisted(c->nodes, c->ticket);
+}
+
 size_t nodes_cache_count(struct nodes_cache *c)
 {
     return informer_count(c->nodes);

@@ -33,6 +33,8 @@ void nodes_cache_select(struct nodes_cache *c, const char *ns, const char *name,
 /* false: not all nodes that q asks for are in the cache yet; a moment later they are. */
 bool nodes_cache_observe(struct nodes_cache *c, struct arena *a, const struct nodes_request *q,
                          struct nodes_facts *ret);
+/* For tests: the nodes that owners ask for have all been listed. */
+bool nodes_cache_current(struct nodes_cache *c);
 /* How many nodes are in the cache. */
 size_t nodes_cache_count(struct nodes_cache *c);
 

@@ -316,6 +316,11 @@ void workspace_controller_free(struct workspace_controller *w)
     free(w);
 }
 
+bool workspace_controller_current(struct workspace_controller *w)
+{
+    return nodes_cache_current(w->caches.nodes);
+}
+
 struct controller *workspace_controller_inner(struct workspace_controller *w)
 {
     return w->controller;

@@ -23,5 +23,8 @@ void workspace_controller_free(struct workspace_controller *w);
 /* For tests: to drain it on the calling thread. */
 struct controller *workspace_controller_inner(struct workspace_controller *w);
 
+/* For tests: its caches have what the Workspaces ask for. */
+bool workspace_controller_current(struct workspace_controller *w);
+
 /* Waits, for tests and status pages: */
 const char *workspace_state(const struct json *workspace); /* status.state, "" when unset */

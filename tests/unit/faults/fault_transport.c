@@ -40,7 +40,7 @@ static void count(struct fault_transport *t, const struct kube_request *request,
 {
     LOCK(&t->lock);
     t->writes += is_write(request);
-    t->lists += is_list(request);
+    t->lists += is_list(request) && status != 404; /* of what the server has */
     if (r == 0 && status == 201 && t->counted && STREQ(request->method, "POST") &&
         str_has_suffix(request->path, t->counted))
         t->creates++;

@@ -1,11 +1,14 @@
 #include "stage.h"
 
+#include <unistd.h>
+
 #include "base/str.h"
 #include "cmd/crds.h"
 #include "kube/meta.h"
 #include "kube/selector.h"
 
 #define QUIET_NS (120 * NS_PER_S)
+#define MAX_LIST_MS 200 /* caches may be held */
 
 /* ---- time that hurries ---------------------------------------------------------------------------------------------- */
 
@@ -104,9 +107,19 @@ static bool play_pods(struct stage *s, struct arena *a)
 
 /* ---- steps ---------------------------------------------------------------------------------------------------------- */
 
-size_t stage_step(struct stage *s)
+/* Watches bring what changed; and when a Workspace asks for nodes that no other one did, they are
+ * listed. */
+static void catch_up(struct stage *s)
 {
     apiserver_transport_flush(s->w.transport);
+    for (int i = 0; i < MAX_LIST_MS && !workspace_controller_current(s->controller); i++)
+        usleep(1000);
+    apiserver_transport_flush(s->w.transport);
+}
+
+size_t stage_step(struct stage *s)
+{
+    catch_up(s);
     return controller_drain(workspace_controller_inner(s->controller));
 }
 
