@@ -4,9 +4,11 @@
 #include <malloc.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
 int log_flags_apply(const struct log_flags *f, struct error **err)
@@ -47,6 +49,56 @@ static void return_memory(void)
     mallopt(M_ARENA_MAX, 2);
 }
 
+/* One mapping of /proc/self/smaps, whose lines come in the order of the fields. */
+struct mapping {
+    uintptr_t from, to;
+    bool droppable;
+};
+
+static void drop(const struct mapping *m)
+{
+    if (m->droppable)
+        madvise((void *)m->from, m->to - m->from, MADV_DONTNEED);
+}
+
+/* Most of the code of the libraries runs once, while a connection is made and caches are filled;
+ * it stays mapped though nobody needs it again. Pages that were not changed come back from the page
+ * cache when they are needed. Relocated ones were changed: a mapping that has one is left alone. */
+static void drop_code(void)
+{
+    FILE *f = fopen("/proc/self/smaps", "re");
+    if (!f)
+        return;
+    char line[512];
+    struct mapping m = { 0 };
+    while (fgets(line, sizeof(line), f)) {
+        unsigned long from = 0, to = 0, kib = 0;
+        char mode[5] = "", path[2] = "";
+        if (sscanf(line, "%lx-%lx %4s %*x %*s %*u %1s", &from, &to, mode, path) >= 3) {
+            drop(&m);
+            m = (struct mapping){ from, to, mode[1] == '-' && mode[3] == 'p' && path[0] == '/' };
+        } else if (sscanf(line, "Anonymous: %lu", &kib) == 1 && kib > 0) {
+            m.droppable = false;
+        }
+    }
+    drop(&m);
+    fclose(f);
+}
+
+/* Soon after the start, then once a minute. */
+static void trim_when_due(void)
+{
+    static int64_t due_ns;
+    int64_t now = clock_mono(clock_system());
+    if (due_ns == 0)
+        due_ns = now + 2 * NS_PER_S;
+    if (now < due_ns)
+        return;
+    due_ns = now + 60 * NS_PER_S;
+    malloc_trim(0);
+    drop_code();
+}
+
 void daemon_prepare(void)
 {
     return_memory();
@@ -63,6 +115,7 @@ void daemon_prepare(void)
 
 int daemon_wait_signal(int64_t timeout_ms)
 {
+    trim_when_due();
     sigset_t set;
     stop_signals(&set);
     struct timespec timeout = { .tv_sec = timeout_ms / 1000,

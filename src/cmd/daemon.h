@@ -25,5 +25,6 @@ int log_flags_apply(const struct log_flags *f, struct error **err);
 void daemon_prepare(void);
 
 /* Waits for one of these signals, at most timeout_ms (-1: for ever). Returns its number, 0 on
- * time-out. */
+ * time-out. Called in a loop by one thread, it gives memory that is not needed now back to the
+ * system once a minute. */
 int daemon_wait_signal(int64_t timeout_ms);
