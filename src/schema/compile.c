@@ -25,6 +25,8 @@ int schema_compile(const struct json *open_api_v3_schema, const char *path, stru
         }
     }
     schema_check_openapi(open_api_v3_schema, at, errors);
+    if (errors->count == before)
+        schema_check_rules(s->root, open_api_v3_schema, at, NULL, errors);
     if (unsupported && errors->count == before)
         field_invalid_str(errors, at, "", "%s", unsupported);
     if (errors->count > before) {

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "schema/pattern.h"
+#include "regex/pattern.h"
 
 /* ---- helpers --------------------------------------------------------------------------------- */
 

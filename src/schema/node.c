@@ -156,6 +156,7 @@ struct schema_node *schema_node_new(struct arena *a, const struct json *json)
         n->default_value = json_clone(a, json_get(json, "default"));
     fill_children(n, a, json);
     fill_validations(n, a, json);
+    schema_rules_fill(n, a, json);
     n->has_rules = any_rules(n);
     return n;
 }

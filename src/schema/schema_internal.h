@@ -1,9 +1,10 @@
 /* What the files of this folder share: a schema, compiled. */
 #pragma once
 
+#include "cel/cel.h"
+#include "regex/pattern.h"
 #include "schema/field.h"
 #include "schema/format.h"
-#include "schema/pattern.h"
 
 enum {
     TYPE_NONE = 0,
@@ -30,6 +31,13 @@ struct schema_nodes {
 struct schema_strings {
     const char **items;
     size_t count;
+};
+
+/* One of x-kubernetes-validations. */
+struct schema_rule {
+    const char *text, *message, *reason, *field_path; /* NULL: not given */
+    const struct cel_program *program, *message_program;
+    const char *fault, *message_fault; /* why there is no program */
 };
 
 /* One schema object of the tree. Below allOf, anyOf, oneOf and not the same struct carries the
@@ -68,6 +76,8 @@ struct schema_node {
 
     enum list_type list_type;
     struct schema_strings list_keys;
+    struct schema_rule *rules;
+    size_t rule_count;
 };
 
 struct schema {
@@ -92,6 +102,18 @@ void schema_check_openapi(const struct json *json, const struct field_path *path
 const char *schema_unsupported(const struct json *json);
 void schema_check_defaults(struct arena *a, struct schema_node *root, const struct json *json,
                            const struct field_path *path, struct field_errors *errors);
+
+/* rules.c: compiles the rules of a node whose children are there. */
+void schema_rules_fill(struct schema_node *n, struct arena *a, const struct json *json);
+/* The rules that do not compile, here and below. `lost`: the list in which values cannot be told
+ * from what they were before; NULL: none. */
+void schema_check_rules(const struct schema_node *n, const struct json *json,
+                        const struct field_path *p, const struct field_path *lost,
+                        struct field_errors *errors);
+/* Asks the rules of all values that are not as they were. */
+void schema_validate_rules(const struct schema_node *n, const struct json *v,
+                           const struct json *old, const struct field_path *p,
+                           struct field_errors *errors);
 
 /* A value against one node, below a path whose text is `path` ("" for the root). */
 void schema_validate_node(const struct schema_node *n, const struct json *v, const struct json *old,

@@ -552,8 +552,8 @@ static bool blocks_rules(const struct field_errors *errors)
     return false;
 }
 
-/* Lists that had duplicates before may keep them. */
-static void validate_lists(const struct schema *s, const struct json *obj, const struct json *old,
+/* Lists that had duplicates before may keep them. Then the rules. */
+static void validate_whole(const struct schema *s, const struct json *obj, const struct json *old,
                            struct field_errors *errors)
 {
     struct field_errors before = { .arena = errors->arena };
@@ -566,6 +566,8 @@ static void validate_lists(const struct schema *s, const struct json *obj, const
             errors, NULL, "null",
             "some validation rules were not checked because the object was invalid; correct the existing errors to "
             "complete validation");
+    else
+        schema_validate_rules(s->root, obj, old, NULL, errors);
 }
 
 void schema_validate(const struct schema *s, const struct json *obj, const struct json *old,
@@ -573,7 +575,7 @@ void schema_validate(const struct schema *s, const struct json *obj, const struc
 {
     schema_validate_node(s->root, obj, old, NULL, errors);
     schema_validate_embedded(s->root, obj, NULL, errors);
-    validate_lists(s, obj, old, errors);
+    validate_whole(s, obj, old, errors);
 }
 
 void schema_validate_status(const struct schema *s, const struct json *obj, const struct json *old,
@@ -583,5 +585,5 @@ void schema_validate_status(const struct schema *s, const struct json *obj, cons
     const struct json *status = json_get(obj, "status");
     if (n && status)
         schema_validate_alone(n, status, json_get(old, "status"), FIELD(NULL, "status"), errors);
-    validate_lists(s, obj, old, errors);
+    validate_whole(s, obj, old, errors);
 }

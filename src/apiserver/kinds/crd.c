@@ -29,14 +29,6 @@ static void set_defaults(struct strategy_context *x, struct json *obj)
         json_set(a, spec, "conversion", OBJ("strategy", STR("None")));
 }
 
-static bool has_rules(const struct json *v)
-{
-    JSON_FOREACH(it, v)
-        if (str_eq(it.key, "x-kubernetes-validations") || has_rules(it.value))
-            return true;
-    return false;
-}
-
 /* Formats of strings that nobody checks, and that `seen` has not; appended to ret unless it is
  * NULL.
  */
@@ -65,14 +57,6 @@ static void warn(struct strategy_context *x, const struct json *obj)
         find_formats(a, json_find(it.value, "schema", "openAPIV3Schema"), seen, NULL);
     JSON_FOREACH(it, json_find(obj, "spec", "versions"))
         find_formats(a, json_find(it.value, "schema", "openAPIV3Schema"), seen, x->warnings);
-    JSON_FOREACH(it, json_find(obj, "spec", "versions"))
-        if (has_rules(json_find(it.value, "schema", "openAPIV3Schema")))
-            json_append(
-                x->warnings,
-                STRF(
-                    "spec.versions[%zu].schema.openAPIV3Schema: x-kubernetes-validations are kept but not evaluated by this "
-                    "server",
-                    it.index));
 }
 
 /* ---- names ----------------------------------------------------------------------------------- */

@@ -6,7 +6,7 @@
 #include "base/str.h"
 #include "kube/selector.h"
 #include "schema/metadata.h"
-#include "schema/pattern.h"
+#include "regex/pattern.h"
 #include "json/build.h"
 
 /* ---- defaults -------------------------------------------------------------------------------- */

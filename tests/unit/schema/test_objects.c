@@ -250,6 +250,45 @@ static void errors_are_kept_within_bounds(void **state)
     schema_free(s);
 }
 
-UNIT_TESTS(TEST(objects_are_pruned_and_filled_in), TEST(values_are_judged_in_the_servers_words),
-           TEST(what_was_wrong_before_may_stay), TEST(a_status_is_judged_alone),
-           TEST(rules_need_an_object_of_the_right_shape), TEST(errors_are_kept_within_bounds))
+/* ---- rules ----------------------------------------------------------------------------------- */
+
+#define RULED                                                                                      \
+    "{'type':'object','properties':{'spec':{'type':'object','x-kubernetes-validations':[{'rule':"  \
+    "'!has(self.low) || !has(self.high) || self.low <= self.high','message':'low above high'}],"   \
+    "'properties':{'low':{'type':'integer'},'high':{'type':'integer'},'name':{'type':'string',"    \
+    "'x-kubernetes-validations':[{'rule':'self == oldSelf','message':'cannot change'}]},"          \
+    "'list':{'type':'array','x-kubernetes-list-type':'map','x-kubernetes-list-map-keys':['k'],"    \
+    "'items':{'type':'object','required':['k'],'properties':{'k':{'type':'string'},'v':{'type':"   \
+    "'integer','x-kubernetes-validations':[{'rule':'self >= oldSelf'}]}}}}}}}}"
+
+static void rules_are_asked_of_what_changed(void **state)
+{
+    static const char *const rows[][3] = {
+        { "{'spec':{'low':1,'high':2}}", "", "" },
+        { "{'spec':{'low':3,'high':2}}", "", "spec: Invalid value: low above high" },
+        { "{'spec':{'low':3,'high':2,'x':1}}", "{'spec':{'low':3,'high':2,'x':1}}", "" },
+        { "{'spec':{'name':'a'}}", "", "" },
+        { "{'spec':{'name':'a'}}", "{'spec':{}}", "" },
+        { "{'spec':{'name':'b'}}", "{'spec':{'name':'a'}}",
+          "spec.name: Invalid value: 'b': cannot change" },
+        { "{'spec':{'list':[{'k':'new','v':1},{'k':'a','v':1}]}}",
+          "{'spec':{'list':[{'k':'a','v':2}]}}",
+          "spec.list[1].v: Invalid value: 1: failed rule: self >= oldSelf" },
+        { "{'spec':{'list':[{'k':'new','v':1},{'k':'a','v':3}]}}",
+          "{'spec':{'list':[{'k':'a','v':2}]}}", "" },
+    };
+    AUTO_ARENA a = arena_new();
+    struct schema *s = compile(a, RULED);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct field_errors errors = { .arena = a };
+        struct json *old = rows[i][1][0] ? from_text(a, rows[i][1]) : NULL;
+        schema_validate(s, from_text(a, rows[i][0]), old, &errors);
+        assert_string_equal(errors_text(&errors), rows[i][2]);
+    }
+    schema_free(s);
+}
+
+UNIT_TESTS(TEST(rules_are_asked_of_what_changed), TEST(objects_are_pruned_and_filled_in),
+           TEST(values_are_judged_in_the_servers_words), TEST(what_was_wrong_before_may_stay),
+           TEST(a_status_is_judged_alone), TEST(rules_need_an_object_of_the_right_shape),
+           TEST(errors_are_kept_within_bounds))

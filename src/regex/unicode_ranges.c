@@ -1,5 +1,5 @@
 /* Made by scripts/unicode-dump from Unicode 14.0.0. */
-#include "schema/unicode_ranges.h"
+#include "regex/unicode_ranges.h"
 
 /* clang-format off */
 const struct unicode_range unicode_ranges[] = {

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "schema/pattern_internal.h"
+#include "regex/pattern_internal.h"
 
 #define MAX_DEPTH 250 /* of groups */
 #define MAX_REPEAT 1000
@@ -558,7 +558,8 @@ static bool apply_operator(struct parser *p, struct chain *all, const char *from
         fail(p, "invalid repeat count", from, (size_t)(end - from));
         return false;
     }
-    if (*p->at == '?') /* as few as possible: all the same to a match without captures */
+    bool lazy = *p->at == '?';
+    if (lazy)
         end = ++p->at;
     if (last) {
         fail(p, "invalid nested repetition operator", last, (size_t)(end - last));
@@ -572,7 +573,9 @@ static bool apply_operator(struct parser *p, struct chain *all, const char *from
     struct node *inside = node_new(p, n->kind);
     *inside = *n;
     inside->next = NULL;
-    *n = (struct node){ .kind = NODE_REPEAT, .first = inside, .min = min, .max = max };
+    *n = (struct node){
+        .kind = NODE_REPEAT, .first = inside, .min = min, .max = max, .lazy = lazy
+    };
     if (counted && repeat_size(n) > MAX_REPEAT) {
         fail(p, "invalid repeat count", from, (size_t)(end - from));
         return false;

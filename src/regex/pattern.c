@@ -1,15 +1,14 @@
 /* A pattern is parsed by recursive descent into a syntax tree and compiled to a program for a
  * Thompson machine: all alternatives are followed at once, one character at a time, so the cost of
- * a match is at most program size times text length. Whether there is a match is all that is asked,
- * so lazy and greedy operators are the same, and groups do not capture. */
-#include "schema/pattern.h"
+ * a match is at most program size times text length. Groups do not capture. */
+#include "regex/pattern.h"
 
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "schema/pattern_internal.h"
+#include "regex/pattern_internal.h"
 
 #define MAX_PROGRAM 60000 /* instructions */
 
@@ -21,7 +20,8 @@ struct instruction {
     enum op op;
     enum assertion assertion;
     const struct char_class *set;
-    int x, y; /* targets */
+    int x, y;  /* targets */
+    bool lazy; /* splits: y is tried before x */
 };
 
 struct pattern {
@@ -57,7 +57,7 @@ static void generate_repeat(struct compiler *c, const struct node *n)
     for (int i = 0; i < n->min && !c->overflow; i++)
         generate(c, n->first);
     if (n->max < 0) {
-        int split = emit(c, (struct instruction){ .op = OP_SPLIT });
+        int split = emit(c, (struct instruction){ .op = OP_SPLIT, .lazy = n->lazy });
         generate(c, n->first);
         emit(c, (struct instruction){ .op = OP_JUMP, .x = split });
         c->program[split].x = split + 1;
@@ -67,7 +67,7 @@ static void generate_repeat(struct compiler *c, const struct node *n)
     /* each further one may be the last: all splits leave to the same end */
     int first = -1;
     for (int i = n->min; i < n->max && !c->overflow; i++) {
-        int split = emit(c, (struct instruction){ .op = OP_SPLIT, .y = first });
+        int split = emit(c, (struct instruction){ .op = OP_SPLIT, .y = first, .lazy = n->lazy });
         c->program[split].x = split + 1;
         first = split;
         generate(c, n->first);
@@ -208,7 +208,8 @@ static bool holds(enum assertion assertion, const struct position *pos)
     return false;
 }
 
-/* Follows everything that needs no character. True when the match is reached. */
+/* Follows everything that needs no character, what is preferred first. True when the match is
+ * reached; what comes after it is left out then. */
 static bool follow(const struct pattern *p, struct thread_set *set, int *stack, int from,
                    const struct position *pos)
 {
@@ -226,8 +227,8 @@ static bool follow(const struct pattern *p, struct thread_set *set, int *stack, 
             stack[depth++] = in->x;
             break;
         case OP_SPLIT:
-            stack[depth++] = in->y;
-            stack[depth++] = in->x;
+            stack[depth++] = in->lazy ? in->x : in->y;
+            stack[depth++] = in->lazy ? in->y : in->x;
             break;
         case OP_ASSERT:
             if (holds(in->assertion, pos))
@@ -274,4 +275,93 @@ bool pattern_matches(const struct pattern *p, const char *text, size_t len)
         pos = (struct position){ .before = rune };
         i += step;
     }
+}
+
+/* ---- where it matches ------------------------------------------------------------------------ */
+
+/* The state of a search. `begins` tells for each instruction in `now` where its match began; the
+ * order in `now` is that of preference. */
+struct search {
+    const struct pattern *p;
+    struct thread_set now, next;
+    size_t *begins, *next_begins;
+    int *stack;
+    bool found;
+    size_t from, to;
+};
+
+/* Adds what follows `at`, for a match that began at `begin`. True when the match ends here: it is
+ * the best so far, and nothing that is preferred less counts any more. */
+static bool enter(struct search *s, struct thread_set *set, size_t *begins, int at, size_t begin,
+                  const struct position *pos, size_t here)
+{
+    int before = set->count;
+    bool matched = follow(s->p, set, s->stack, at, pos);
+    for (int k = before; k < set->count; k++)
+        begins[set->dense[k]] = begin;
+    if (matched) {
+        s->found = true;
+        s->from = begin;
+        s->to = here;
+    }
+    return matched;
+}
+
+static void advance(struct search *s, uint32_t rune, const struct position *ahead, size_t here)
+{
+    s->next.count = 0;
+    for (int k = 0; k < s->now.count; k++) {
+        int at = s->now.dense[k];
+        const struct instruction *in = &s->p->program[at];
+        if (in->op == OP_CLASS && char_class_has(in->set, rune) &&
+            enter(s, &s->next, s->next_begins, at + 1, s->begins[at], ahead, here))
+            break;
+    }
+    struct thread_set set = s->now;
+    s->now = s->next;
+    s->next = set;
+    size_t *begins = s->begins;
+    s->begins = s->next_begins;
+    s->next_begins = begins;
+}
+
+bool pattern_find(const struct pattern *p, const char *text, size_t len, size_t start,
+                  size_t *ret_from, size_t *ret_to)
+{
+    size_t n = (size_t)p->count;
+    AUTO_FREE int *memory = mem_zalloc((n * 6 + 2) * sizeof(int));
+    AUTO_FREE size_t *begins = mem_zalloc(n * 2 * sizeof(size_t));
+    struct search s = {
+        .p = p,
+        .now = { memory, memory + n, 0 },
+        .next = { memory + 2 * n, memory + 3 * n, 0 },
+        .begins = begins,
+        .next_begins = begins + n,
+        .stack = memory + 4 * n,
+    };
+    struct position pos = { .at_start = start == 0 };
+    for (size_t k = start; k > 0; k--) /* the character before the first one */
+        if (k == 1 || ((unsigned char)text[k - 1] & 0xc0) != 0x80) {
+            char_decode(text + k - 1, len - k + 1, &pos.before);
+            break;
+        }
+    for (size_t i = start;;) {
+        uint32_t rune = 0;
+        size_t step = i < len ? char_decode(text + i, len - i, &rune) : 0;
+        pos.at_end = i >= len;
+        pos.after = rune;
+        if (!s.found)
+            enter(&s, &s.now, s.begins, 0, i, &pos, i);
+        if (pos.at_end || (s.found && s.now.count == 0))
+            break;
+        struct position ahead = { .before = rune, .at_end = i + step >= len };
+        if (!ahead.at_end)
+            char_decode(text + i + step, len - i - step, &ahead.after);
+        advance(&s, rune, &ahead, i + step);
+        pos = (struct position){ .before = rune };
+        i += step;
+    }
+    *ret_from = s.from;
+    *ret_to = s.to;
+    return s.found;
 }

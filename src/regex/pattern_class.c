@@ -1,9 +1,9 @@
-#include "schema/pattern_class.h"
+#include "regex/pattern_class.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/unicode_ranges.h"
+#include "regex/unicode_ranges.h"
 
 struct range {
     uint32_t low, high;

@@ -14,3 +14,7 @@ int pattern_compile(struct arena *a, const char *text, const struct pattern **re
                     struct error **err);
 /* Whether the pattern matches anywhere in the text. */
 bool pattern_matches(const struct pattern *p, const char *text, size_t len);
+/* Where it first matches at or after `start` (a byte offset), and what Go would take there: of several
+ * ways to match, the one that the pattern prefers. */
+bool pattern_find(const struct pattern *p, const char *text, size_t len, size_t start,
+                  size_t *ret_from, size_t *ret_to);

@@ -1,8 +1,8 @@
 /* The syntax tree of a pattern, between pattern_parse.c and pattern.c. */
 #pragma once
 
-#include "schema/pattern.h"
-#include "schema/pattern_class.h"
+#include "regex/pattern.h"
+#include "regex/pattern_class.h"
 
 enum node_kind {
     NODE_EMPTY,
@@ -22,7 +22,8 @@ struct node {
     struct node *first; /* children */
     struct node *next;  /* sibling */
     int min;
-    int max; /* -1: no end */
+    int max;   /* -1: no end */
+    bool lazy; /* as few as possible */
 };
 
 /* The tree of a pattern, in the arena. */

@@ -1,7 +1,7 @@
 /* Patterns against what Go's regexp package says of them. */
 #include "base/clock.h"
 #include "base/str.h"
-#include "schema/pattern.h"
+#include "regex/pattern.h"
 #include "schema_test.h"
 
 static const struct {
@@ -141,5 +141,34 @@ static void what_is_too_large_is_refused(void **state)
                  "expression nests too deeply");
 }
 
-UNIT_TESTS(TEST(patterns_match_what_they_should), TEST(faults_are_told_as_go_tells_them),
-           TEST(matching_takes_linear_time), TEST(what_is_too_large_is_refused))
+static void the_first_match_is_the_one_that_go_takes(void **state)
+{
+    static const struct {
+        const char *pattern, *text;
+        size_t start;
+        int from, to; /* -1: none */
+    } rows[] = {
+        { "^([^/]+)", "ab/c", 0, 0, 2 }, { "b+", "abbbc", 0, 1, 4 },
+        { "b+?", "abbbc", 0, 1, 2 },     { "a|ab", "xab", 0, 1, 2 },
+        { "ab|a", "xab", 0, 1, 3 },      { "x*", "aaa", 0, 0, 0 },
+        { "x*", "xxa", 1, 1, 2 },        { "^a", "aa", 1, -1, -1 },
+        { "a$", "aba", 0, 2, 3 },        { "(a|b)*c", "ababcx", 0, 0, 5 },
+        { "z", "abc", 0, -1, -1 },       { "", "", 0, 0, 0 },
+        { "\\bb", "ab b", 0, 3, 4 },     { "a.*b|.", "xaccb", 0, 0, 1 },
+        { "a{1,2}?a", "aaa", 0, 0, 2 },  { "\xc3\xa9+", "x\xc3\xa9\xc3\xa9", 0, 1, 5 },
+    };
+    AUTO_ARENA a = arena_new();
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const struct pattern *p = NULL;
+        size_t from = 0, to = 0;
+        assert_int_equal(pattern_compile(a, rows[i].pattern, &p, NULL), 0);
+        bool found = pattern_find(p, rows[i].text, strlen(rows[i].text), rows[i].start, &from, &to);
+        if (found != (rows[i].from >= 0) ||
+            (found && (from != (size_t)rows[i].from || to != (size_t)rows[i].to)))
+            fail_msg("%s in %s: %d %zu %zu", rows[i].pattern, rows[i].text, found, from, to);
+    }
+}
+
+UNIT_TESTS(TEST(the_first_match_is_the_one_that_go_takes), TEST(patterns_match_what_they_should),
+           TEST(faults_are_told_as_go_tells_them), TEST(matching_takes_linear_time),
+           TEST(what_is_too_large_is_refused))
