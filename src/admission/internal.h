@@ -65,14 +65,12 @@ bool same_selector(struct review *rv, const struct json *x, const struct json *y
 /* An image reference as docker reads it: "reg.io:5000/a/b:tag@sha256:…". */
 bool image_reference_valid(const char *image);
 
-/* ---- url.c, cron.c ------------------------------------------------------------------------------ */
+/* ---- url.c -------------------------------------------------------------------------------------- */
 
 /* NULL, or what is wrong with a URL that data are fetched from. */
 const char *data_url_problem(struct arena *a, const char *url);
 /* As Go's url.ParseRequestURI takes it: absolute, or a path. */
 bool request_uri_valid(const char *url);
-/* Five fields, or "@daily" and the like, maybe after CRON_TZ=zone. NULL, or what is wrong. */
-const char *cron_problem(struct arena *a, const char *schedule);
 
 /* ---- annotations.c ------------------------------------------------------------------------------ */
 

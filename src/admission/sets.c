@@ -3,15 +3,14 @@
 #include <string.h>
 
 #include "admission/internal.h"
-#include "api/workspace.h"
+#include "api/cron.h"
+#include "api/inference_set.h"
 #include "base/str.h"
 #include "catalog/sku.h"
 #include "kube/meta.h"
 
-/* "-" and five characters that the API server makes up */
-#define SET_NAME_MAX (WORKSPACE_NAME_MAX - 6)
 /* "-prefill" */
-#define MULTI_ROLE_NAME_MAX (SET_NAME_MAX - 8)
+#define MULTI_ROLE_NAME_MAX (INFERENCE_SET_NAME_MAX - 8)
 
 /* ---- InferenceSet ------------------------------------------------------------------------------- */
 
@@ -43,6 +42,31 @@ static void check_replicas(struct review *rv, const struct json *replicas, const
               (long long)least);
 }
 
+/* Behind a time zone, if there is one. Whether it exists only the machine can tell that runs the
+ * operator. */
+static const char *behind_zone(const char *schedule)
+{
+    if (!str_has_prefix(schedule, "CRON_TZ=") && !str_has_prefix(schedule, "TZ="))
+        return schedule;
+    const char *space = strchr(schedule, ' ');
+    return space && space[-1] != '=' ? space + strspn(space, " ") : "";
+}
+
+static void check_schedule(struct review *rv, const char *schedule, const char *field)
+{
+    CLEANUP(error_cleanup) struct error *err = NULL;
+    struct cron cron;
+    int64_t ns = 0;
+    const char *text = behind_zone(schedule);
+    const char *every = str_skip_prefix(text, "@every ");
+    if (!*schedule)
+        fault(rv, field, NULL, "is required: when the window opens, such as \"0 2 * * 6\"");
+    else if (every && str_to_duration_ns(every, &ns) == 0)
+        return;
+    else if (cron_parse(text, &cron, &err) < 0)
+        fault(rv, field, schedule, "cannot be read: %s", error_message(err));
+}
+
 static void check_window(struct review *rv, const struct json *window)
 {
     static const char path[] = "spec.autoUpgrade.maintenanceWindow";
@@ -50,13 +74,8 @@ static void check_window(struct review *rv, const struct json *window)
         return;
     const char *schedule = str_or_empty(json_find_str(window, "schedule"));
     const char *duration = json_find_str(window, "duration");
-    const char *problem = cron_problem(rv->a, schedule);
     int64_t ns = 0;
-    if (!*schedule)
-        fault(rv, member_path(rv, path, "schedule"), NULL,
-              "is required: when the window opens, such as \"0 2 * * 6\"");
-    else if (problem)
-        fault(rv, member_path(rv, path, "schedule"), schedule, "%s", problem);
+    check_schedule(rv, schedule, member_path(rv, path, "schedule"));
     if (duration && str_to_duration_ns(duration, &ns) < 0)
         fault(rv, member_path(rv, path, "duration"), duration,
               "is not a duration; write it as 4h or 90m");
