@@ -9,9 +9,11 @@
 #include "json/build.h"
 
 EMBEDDED(crd_inferencesets);
+EMBEDDED(crd_modelmirrors);
 EMBEDDED(crd_multiroleinferences);
 EMBEDDED(crd_nodeclaims);
 EMBEDDED(crd_nodepools);
+EMBEDDED(crd_ragengines);
 EMBEDDED(crd_workspaces);
 
 struct embedded_crd {
@@ -36,6 +38,12 @@ static const struct embedded_crd own[] = {
 static const struct embedded_crd karpenter[] = {
     CRD(nodeclaims, "karpenter.sh"),
     CRD(nodepools, "karpenter.sh"),
+};
+
+/* Of kinds that are only validated here. */
+static const struct embedded_crd others[] = {
+    CRD(modelmirrors, "kaito.sh"),
+    CRD(ragengines, "kaito.sh"),
 };
 
 #define ESTABLISH_TIMEOUT_NS (10 * NS_PER_S)
@@ -141,4 +149,29 @@ int crds_ensure_karpenter(struct kube_client *c, const struct operator_settings 
     r = ensure_one(c, a, node_class_crd(a, settings), err);
     return r < 0 ? error_prefix(err, r, "CustomResourceDefinition of %s", settings->node_class_kind)
                  : 0;
+}
+
+int crds_find(struct arena *a, const char *group, const char *kind, struct json **ret)
+{
+    static const struct {
+        const struct embedded_crd *crds;
+        size_t count;
+    } tables[] = {
+        { own, COUNT_OF(own) },
+        { karpenter, COUNT_OF(karpenter) },
+        { others, COUNT_OF(others) },
+    };
+    for (size_t t = 0; t < COUNT_OF(tables); t++)
+        for (size_t i = 0; i < tables[t].count; i++) {
+            const struct embedded_crd *c = &tables[t].crds[i];
+            struct json *crd = NULL;
+            if (!str_has_suffix(c->name, group) || json_parse(a, c->text, *c->size, &crd, NULL) < 0)
+                continue;
+            if (str_eq(json_find_str(crd, "spec", "names", "kind"), kind) &&
+                str_eq(json_find_str(crd, "spec", "group"), group)) {
+                *ret = crd;
+                return 0;
+            }
+        }
+    return -ERROR_NOT_FOUND;
 }

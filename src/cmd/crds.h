@@ -12,3 +12,7 @@ int crds_ensure(struct kube_client *c, struct error **err);
  * NodePools, and with the provisioner karpenter its node classes. For worlds in memory. */
 int crds_ensure_karpenter(struct kube_client *c, const struct operator_settings *settings,
                           struct error **err);
+
+/* One of all that are carried, by the kind of its objects; -ERROR_NOT_FOUND without a text when
+ * there is none. */
+int crds_find(struct arena *a, const char *group, const char *kind, struct json **ret);
