@@ -100,7 +100,7 @@ static void check_set(struct review *rv, const struct json *obj, const struct su
 
 void inference_set_new(struct review *rv, const struct json *obj)
 {
-    check_name(rv, obj, SET_NAME_MAX,
+    check_name(rv, obj, INFERENCE_SET_NAME_MAX,
                "its Workspaces are named after it, and their pods after them");
     inference_set_valid(rv, obj);
 }
