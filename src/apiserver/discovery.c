@@ -1,6 +1,7 @@
 #include "apiserver/discovery.h"
 
 #include "apiserver/registry.h"
+#include "apiserver/scale.h"
 #include "apiserver/server.h"
 #include "base/str.h"
 #include "http/crypto.h"
@@ -54,10 +55,17 @@ static struct json *kind_verbs(struct arena *a, const struct api_kind *k)
 struct sub {
     const char *name;
     struct json *verbs;
-    const char *kind; /* NULL: the resource's own */
+    const char *kind;            /* NULL: the resource's own */
+    const char *group, *version; /* of that kind; NULL: the resource's own */
 };
 
-#define MAX_SUBRESOURCES 3
+#define MAX_SUBRESOURCES 4
+
+static struct sub scale_sub(struct arena *a)
+{
+    return (struct sub){ "scale", ARR(STR("get"), STR("patch"), STR("update")), "Scale",
+                         "autoscaling", "v1" };
+}
 
 static size_t subresources(struct arena *a, const struct api_kind *k,
                            struct sub out[MAX_SUBRESOURCES])
@@ -69,8 +77,13 @@ static size_t subresources(struct arena *a, const struct api_kind *k,
         out[n++] = (struct sub){ "binding", ARR(STR("create")), "Binding" };
         out[n++] = (struct sub){ "log", ARR(STR("get")) };
     }
+    /* built-in kinds have them in the order of the alphabet, custom ones as they are declared */
+    if (k->builtin && scale_served(k))
+        out[n++] = scale_sub(a);
     if (k->has_status)
         out[n++] = (struct sub){ "status", ARR(STR("get"), STR("patch"), STR("update")) };
+    if (!k->builtin && scale_served(k))
+        out[n++] = scale_sub(a);
     return n;
 }
 
@@ -115,6 +128,8 @@ static void append_resources(struct arena *a, const struct api_kind *k, struct j
         json_append(list, OBJ("name", STRF("%s/%s", r->plural, subs[i].name),
                               "singularName", STR(""),
                               "namespaced", BOOL(r->namespaced),
+                              "group", STR(subs[i].group),
+                              "version", STR(subs[i].version),
                               "kind", STR(subs[i].kind ? subs[i].kind : r->kind),
                               "verbs", subs[i].verbs));
 }
@@ -187,9 +202,12 @@ int discovery_group(struct api_request *rq, const char *group, struct api_reply 
 /* ---- aggregated --------------------------------------------------------------------------------------------------- */
 
 /* Built-in kinds leave group and version to the document around them. */
-static struct json *response_kind(struct arena *a, const struct api_kind *k, const char *kind)
+static struct json *response_kind(struct arena *a, const struct api_kind *k, const struct sub *s)
 {
     const struct kube_resource *r = &k->resource;
+    const char *kind = s ? s->kind : NULL;
+    if (s && s->group)
+        return OBJ("group", STR(s->group), "version", STR(s->version), "kind", STR(kind));
     return OBJ("group", STR(k->builtin ? "" : r->group), "version",
                STR(k->builtin ? "" : r->version), "kind", STR(kind ? kind : r->kind));
 }
@@ -203,7 +221,7 @@ static struct json *aggregated_resource(struct arena *a, const struct api_kind *
     size_t n = subresources(a, k, list);
     for (size_t i = 0; i < n; i++)
         json_append(subs, OBJ("subresource", STR(list[i].name),
-                              "responseKind", response_kind(a, k, list[i].kind),
+                              "responseKind", response_kind(a, k, &list[i]),
                               "verbs", list[i].verbs));
     return OBJ("resource", STR(r->plural),
                "responseKind", response_kind(a, k, NULL),

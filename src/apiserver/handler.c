@@ -5,6 +5,7 @@
 #include "apiserver/binding.h"
 #include "apiserver/discovery.h"
 #include "apiserver/rest.h"
+#include "apiserver/scale.h"
 #include "apiserver/server.h"
 #include "apiserver/stream.h"
 #include "base/str.h"
@@ -156,6 +157,8 @@ static int check_subresource(struct api_request *rq, bool *ret_found)
     *ret_found = true;
     if (STREQ(rq->sub, ""))
         return 0;
+    if (STREQ(rq->sub, "scale") && scale_served(k))
+        return has_word("GET PUT PATCH", rq->method) ? 0 : request_fail_method(rq);
     for (size_t i = 0; i < COUNT_OF(subresources); i++) {
         bool kind = subresources[i].plural
                         ? k->builtin && STREQ(subresources[i].plural, k->resource.plural)
@@ -165,7 +168,7 @@ static int check_subresource(struct api_request *rq, bool *ret_found)
     }
     static const char *const known[] = { "exec",   "attach",   "portforward",
                                          "proxy",  "eviction", "ephemeralcontainers",
-                                         "resize", "scale",    "token" };
+                                         "resize", "token" };
     for (size_t i = 0; k->builtin && i < COUNT_OF(known); i++) {
         if (STREQ(known[i], rq->sub))
             return request_failf(rq, "MethodNotAllowed", "%s/%s is not supported by this server",
@@ -179,6 +182,8 @@ static int read_resource(struct api_request *rq, struct api_reply *reply)
 {
     if (STREQ(rq->sub, "log"))
         return pod_log_request(rq, reply);
+    if (STREQ(rq->sub, "scale"))
+        return scale_get(rq, reply);
     if (!STREQ(rq->name, ""))
         return rest_get(rq, reply);
     return request_flag(rq, "watch") ? watch_request(rq, reply) : rest_list(rq, reply);

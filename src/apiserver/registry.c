@@ -178,6 +178,23 @@ static const char *default_deprecation(struct arena *a, const struct json *spec,
                         sk->k->resource.group, best, kind);
 }
 
+/* ".spec.replicas" → "spec.replicas"; NULL for NULL. */
+static const char *without_dot(struct arena *a, const char *path)
+{
+    return arena_strdup(a, path && path[0] == '.' ? path + 1 : path);
+}
+
+static void compile_scale(struct arena *a, const struct json *scale, struct api_kind *k)
+{
+    const char *replicas = json_find_str(scale, "specReplicasPath");
+    const char *status = json_find_str(scale, "statusReplicasPath");
+    if (str_empty(replicas) || str_empty(status))
+        return;
+    k->scale.replicas = without_dot(a, replicas);
+    k->scale.status_replicas = without_dot(a, status);
+    k->scale.selector = without_dot(a, json_find_str(scale, "labelSelectorPath"));
+}
+
 static bool compile_version(struct kind_pack *p, const struct json *spec,
                             const struct json *version, const char *path, struct served_kind *sk,
                             struct api_kind *k, struct field_errors *errors)
@@ -202,6 +219,7 @@ static bool compile_version(struct kind_pack *p, const struct json *spec,
     k->has_status = json_find(version, "subresources", "status") != NULL;
     k->has_generation = true;
     k->strategy = &no_strategy;
+    compile_scale(a, json_find(version, "subresources", "scale"), k);
     k->field_selectors = selectable_fields(a, json_get(version, "selectableFields"));
     serve(p, sk, k);
     sk->served = json_find_bool(version, false, "served");

@@ -13,6 +13,7 @@
 #include "apiserver/object_meta.h"
 #include "apiserver/patch.h"
 #include "apiserver/rest.h"
+#include "apiserver/scale.h"
 #include "apiserver/server.h"
 #include "apiserver/types.h"
 #include "base/rand.h"
@@ -53,6 +54,11 @@ static void set_defaults(struct api_request *rq, struct strategy_context *x, str
 static bool is_status_write(const struct api_request *rq)
 {
     return STREQ(rq->sub, "status");
+}
+
+static bool is_scale_write(const struct api_request *rq)
+{
+    return STREQ(rq->sub, "scale");
 }
 
 /* A status write changes the status (built-in kinds: and metadata); any other write leaves it
@@ -283,6 +289,9 @@ static int write_and_reply(struct write *w, const char *name, store_decide_fn *d
     if (hooks && hooks->after && !rq->dry_run)
         hooks->after(rq->server);
     int status = w->created ? 201 : 200;
+    if (is_scale_write(rq))
+        return scale_reply(rq, reply, status,
+                           w->outcome ? w->outcome : rest_view(rq->a, rq->kind, o));
     if (w->outcome)
         rest_reply_value(rq, reply, status, w->outcome);
     else
@@ -395,7 +404,7 @@ static int check_preconditions(struct write *w, struct json *obj, const struct k
         return request_fail_conflict_text(rq, rq->kind->k->resource.plural, rq->name, text);
     }
     if (str_empty(version) || STREQ(version, "0")) {
-        if (w->patch || allows_unconditional_update(rq->kind->k))
+        if (w->patch || is_scale_write(rq) || allows_unconditional_update(rq->kind->k))
             return 0;
         struct field_errors errors = { .arena = rq->a };
         field_errors_add(&errors, "FieldValueInvalid", "metadata.resourceVersion",
@@ -475,7 +484,11 @@ static int decide_update(void *ctx, const struct kube_object *current, struct ar
     }
     struct json *old = rest_view(rq->a, rq->kind, current);
     struct json *obj = w->input;
-    int r = w->patch ? patch_apply(rq, w->patch, old, &obj) : 0;
+    int r = 0;
+    if (is_scale_write(rq))
+        r = scale_apply(rq, w->patch, w->input, old, &obj);
+    else if (w->patch)
+        r = patch_apply(rq, w->patch, old, &obj);
     if (r == 0)
         r = check_preconditions(w, obj, current);
     if (r == 0 && w->patch)
@@ -502,7 +515,7 @@ int rest_update(struct api_request *rq, struct api_reply *reply)
     if (r < 0)
         return r;
     struct write w = { .rq = rq };
-    r = write_read(rq, &w.input);
+    r = is_scale_write(rq) ? scale_read(rq, &w.input) : write_read(rq, &w.input);
     if (r == 0)
         r = check_identity(rq, w.input);
     if (r < 0)

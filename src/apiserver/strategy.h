@@ -78,6 +78,13 @@ struct api_kind {
     struct schema *schema;
     struct crd_columns *crd_columns;
     const char *storage_version; /* CRDs: objects are kept in it */
+    /* The scale subresource: dotted paths; replicas NULL: the kind has none. What stands at
+     * `selector` is text or a LabelSelector; NULL: it has none. */
+    struct {
+        const char *replicas;
+        const char *status_replicas;
+        const char *selector;
+    } scale;
 };
 
 /* The built-in kinds, a table ending with resource.plural NULL: Namespace, Node, Pod, Service,

@@ -304,4 +304,5 @@ const struct api_kind kind_stateful_set = {
     .columns = columns,
     .column_count = COUNT_OF(columns),
     .cells = cells,
+    .scale = { "spec.replicas", "status.replicas", "spec.selector" },
 };
