@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cmd/crds.h"
+#include "inferenceset/inferenceset.h"
 #include "kube/controller.h"
 #include "kube/events.h"
 #include "machine/machine.h"
@@ -35,6 +36,7 @@ struct onebox {
     struct machine *machine;
     struct manager *manager;
     struct workspace_controller *workspaces;
+    struct inference_set_controller *sets;
     struct operator_settings settings;
     atomic_bool ready;
 };
@@ -136,6 +138,9 @@ static int start_controllers(struct onebox *box, const char *models_dir, struct 
     };
     int r = workspace_controller_add(box->manager, box->client, &box->settings, box->events,
                                      clock_system(), &box->workspaces, err);
+    if (r == 0 && box->settings.gates.on[GATE_INFERENCE_SET])
+        r = inference_set_controller_add(box->manager, box->client, &box->settings, box->events,
+                                         clock_system(), &box->sets, err);
     if (r < 0)
         return r;
     return manager_start(box->manager, err);
@@ -178,6 +183,7 @@ void onebox_stop(struct onebox *box, int64_t stop_grace_ms)
         machine_stop(box->machine, stop_grace_ms);
     if (box->manager)
         manager_free(box->manager);
+    inference_set_controller_free(box->sets);
     workspace_controller_free(box->workspaces);
     if (box->events)
         event_recorder_free(box->events);
