@@ -24,7 +24,6 @@ static int64_t nodes_per_child(struct set_decider *d)
             .workspace = set_child(a, d->in, set_child_name(a, d->set.name, d->set.uid, 0)),
             .revisions = EMPTY_ARR(),
             .pods = EMPTY_ARR(),
-            .nodes = EMPTY_ARR(),
         };
         struct decision would;
         workspace_decide(a,
