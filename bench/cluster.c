@@ -245,7 +245,8 @@ static void add_foreign_nodes(struct cluster *c, int64_t count)
                                   "'topology.kubernetes.io/region':'eastus','agentpool':'pool1'}},"
                                   "'spec':{'providerID':'azure:///x/%lld'}}",
                                   (long long)i, (long long)i, (long long)i));
-        struct json *status = json_get(parse(a, arena_printf(a, GPU_STATUS, "True")), "status");
+        struct json *status =
+            json_clone(a, json_get(parse(a, arena_printf(a, GPU_STATUS, "True")), "status"));
         json_set(a, status, "images", images);
         json_set(a, node, "status", status);
         struct error *err = NULL;

@@ -63,6 +63,7 @@ struct informer {
 
     /* of the thread */
     int64_t backoff_ms;
+    bool got_event;         /* from the watch that is open or was last */
     int64_t absent_ms;      /* until an absent resource is asked for again; 0: it is served */
     enum error_code logged; /* the failure that was logged last; OK: none since things went well */
 
@@ -320,6 +321,7 @@ static int list(struct informer *i, struct error **err)
 static void on_event(void *ctx, enum watch_event_type type, struct arena *a, struct json *obj)
 {
     struct informer *i = ctx;
+    i->got_event = true;
     const char *version = arena_strdup(a, meta_resource_version(obj));
     if (type == WATCH_DELETED)
         remove_object(i, meta_namespace(obj), meta_name(obj));
@@ -358,6 +360,7 @@ static int watch(struct informer *i, struct error **err)
     };
     struct watch_handler handler = { on_event, on_end, i };
     i->watch_ended = false;
+    i->got_event = false;
     struct watch *w = NULL;
     int r = watch_open(i->client, i->resource, &options, &handler, &w, err);
     if (r < 0)
@@ -387,8 +390,9 @@ static int64_t next_backoff_ms(struct informer *i)
  * (NULL: in order). */
 static int64_t wait_before_next_ms(struct informer *i, const struct error *err, int64_t lived)
 {
-    if (lived >= HEALTHY_NS)
+    if (lived >= HEALTHY_NS || i->got_event)
         i->backoff_ms = BACKOFF_FIRST_MS;
+    i->got_event = false;
     bool in_order = !err || error_code(err) == ERROR_GONE;
     if (in_order && lived >= SHORT_LIVED_NS)
         return 0;

@@ -19,6 +19,7 @@ struct fault_stream {
     size_t left;     /* bytes until it is cut */
     bool kept_end;
     bool over; /* on_end was called, or it was closed */
+    bool first;
     unsigned refs;
     struct fault_stream *next;
 };
@@ -158,6 +159,7 @@ static bool tell_twice(struct fault_stream *s, const char *data, size_t len)
 static bool tell(struct fault_stream *s, const char *data, size_t len)
 {
     size_t part = MIN(len, s->left);
+    s->t->bytes += s->first ? part : 0;
     if (s->left != SIZE_MAX)
         s->left -= part;
     bool fine = part == 0 || (s->t->twice ? tell_twice(s, data, part) : tell_pieces(s, data, part));
@@ -212,7 +214,7 @@ static int fault_stream_open(struct kube_transport *base, const struct kube_requ
     struct fault_transport *t = (struct fault_transport *)base;
     pthread_mutex_lock(&t->lock);
     bool down = t->down || t->dead;
-    size_t left = t->opened++ == 0 ? t->cut_after : SIZE_MAX;
+    bool first = t->opened++ == 0;
     pthread_mutex_unlock(&t->lock);
     if (down)
         return error_set(err, ERROR_UNAVAILABLE, "nobody listens");
@@ -223,7 +225,8 @@ static int fault_stream_open(struct kube_transport *base, const struct kube_requ
         .handler = *handler,
         .kept = BUF_INIT(16 * MIB),
         .line = BUF_INIT(16 * MIB),
-        .left = left,
+        .left = first ? t->cut_after : SIZE_MAX,
+        .first = first,
         .refs = 2,
     };
     struct kube_stream_handler mine = { on_status, on_data, on_end, s };

@@ -47,6 +47,7 @@ struct fault_transport {
     size_t piece;     /* bytes that are told at once; 0: as they come */
     bool twice;       /* each line is told twice */
     unsigned opened;
+    size_t bytes; /* that were told by the first stream */
     struct fault_stream *streams;
 };
 
