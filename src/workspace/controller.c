@@ -68,6 +68,18 @@ static void remember_write(struct workspace_controller *w, const char *key, cons
 
 /* ---- reconcile ------------------------------------------------------------------------------------------------------ */
 
+static struct decide_input decide_input_of(struct workspace_controller *w,
+                                           const struct observed *observed)
+{
+    return (struct decide_input){
+        .settings = w->settings,
+        .catalog = w->catalog,
+        .types = w->types,
+        .now_ns = clock_wall(w->clock),
+        .observed = observed,
+    };
+}
+
 static int reconcile(void *ctx, const char *key, struct arena *a, struct reconcile_result *ret,
                      struct error **err)
 {
@@ -93,13 +105,7 @@ static int reconcile(void *ctx, const char *key, struct arena *a, struct reconci
         ret->requeue_after_ms = ECHO_WAIT_MS;
         return 0;
     }
-    struct decide_input in = {
-        .settings = w->settings,
-        .catalog = w->catalog,
-        .types = w->types,
-        .now_ns = clock_wall(w->clock),
-        .observed = &observed,
-    };
+    struct decide_input in = decide_input_of(w, &observed);
     struct decision decision;
     workspace_decide(a, &in, &decision);
     const char *version = NULL;
@@ -108,6 +114,21 @@ static int reconcile(void *ctx, const char *key, struct arena *a, struct reconci
         remember_write(w, key, version);
     ret->requeue_after_ms = decision.requeue_ms;
     return r;
+}
+
+int workspace_controller_explain(struct workspace_controller *w, const char *ns, const char *name,
+                                 struct arena *a, struct json **ret, struct error **err)
+{
+    struct observed observed = { 0 };
+    enum observe_state state = OBSERVE_ABSENT;
+    *ret = NULL;
+    int r = workspace_observe(a, &w->caches, w->target.client, w->settings, w->catalog, ns, name,
+                              &observed, &state, err);
+    if (r < 0 || state != OBSERVED)
+        return r;
+    struct decide_input in = decide_input_of(w, &observed);
+    *ret = workspace_explain(a, &in);
+    return 0;
 }
 
 /* ---- which Workspace a change is about ------------------------------------------------------------------------------ */

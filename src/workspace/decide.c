@@ -154,20 +154,28 @@ static void decide_weights(struct decider *d)
 
 /* ---- all together -------------------------------------------------------------------------------------------------- */
 
-void workspace_decide(struct arena *a, const struct decide_input *in, struct decision *ret)
+void decide_all(struct arena *a, const struct decide_input *in, struct decision *ret,
+                struct decider *ret_decider)
 {
-    struct decider d = { .a = a, .in = in, .o = in->observed, .out = ret };
+    struct decider *d = ret_decider;
+    *d = (struct decider){ .a = a, .in = in, .o = in->observed, .out = ret };
     *ret = (struct decision){ 0 };
-    workspace_read(a, in->observed->workspace, &d.ws);
-    if (d.ws.deleting) {
-        decide_deletion(&d);
+    workspace_read(a, in->observed->workspace, &d->ws);
+    if (d->ws.deleting) {
+        decide_deletion(d);
         return;
     }
-    decide_engine(&d);
-    decide_identity(&d);
-    decide_gpu(&d);
-    decide_nodes(&d);
-    decide_weights(&d);
-    decide_workload(&d);
-    decide_status(&d);
+    decide_engine(d);
+    decide_identity(d);
+    decide_gpu(d);
+    decide_nodes(d);
+    decide_weights(d);
+    decide_workload(d);
+    decide_status(d);
+}
+
+void workspace_decide(struct arena *a, const struct decide_input *in, struct decision *ret)
+{
+    struct decider d;
+    decide_all(a, in, ret, &d);
 }

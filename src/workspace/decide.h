@@ -21,3 +21,9 @@ void workspace_decide(struct arena *a, const struct decide_input *in, struct dec
  * says that something is not ready. */
 struct json *workspace_status_after_error(struct arena *a, const struct decide_input *in,
                                           const struct decision *d, const char *error);
+
+/* Why it is decided so, for `kaito plan`: {"model", "engine", "instanceType", "nodes", "gpu":
+ * {"product", "count", "gib"}, "memory": {"gpuGiB", "usableGiB", "engineGiB", "cacheGiB", "context",
+ * "roomGiB", "weightsGiB", "gpusNeeded"}, "problem": {"reason", "message"}}; what is not known is
+ * left out. Sizes are of one GPU, weights of the whole model. */
+struct json *workspace_explain(struct arena *a, const struct decide_input *in);

@@ -10,8 +10,7 @@
 #define CONFIG_KEY "inference_config.yaml"
 #define MAX_NODES 1000
 
-/* vllm.max-model-len of the configuration; 0 when there is none. */
-static int64_t configured_context(const struct decider *d)
+int64_t decide_context(const struct decider *d)
 {
     const struct json *text = json_find(d->o->config_map, "data", CONFIG_KEY);
     struct json *config = NULL;
@@ -129,7 +128,7 @@ static void estimate(struct decider *d)
     int64_t estimated = 0;
     if (d->gpu.count <= 0)
         return;
-    if (estimate_nodes(d->choice.preset, &d->gpu, configured_context(d), &estimated, &err) == 0)
+    if (estimate_nodes(d->choice.preset, &d->gpu, decide_context(d), &estimated, &err) == 0)
         choose_count(d, estimated);
     else
         decider_problem_error(d, d->sku || (d->gpu.mig && d->gpu.profile[0]), err);

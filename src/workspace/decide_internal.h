@@ -29,6 +29,10 @@ struct decider {
     struct problem problem;
 };
 
+/* workspace_decide(), and how it came to it. */
+void decide_all(struct arena *a, const struct decide_input *in, struct decision *ret,
+                struct decider *ret_decider);
+
 struct write *decider_write(struct decider *d, enum write_op op, const struct kube_resource *r,
                             const char *name, struct json *body);
 void decider_event(struct decider *d, const char *type, const char *reason, const char *message);
@@ -41,6 +45,8 @@ void decider_problem_error(struct decider *d, bool final, struct error *err);
 void decide_identity(struct decider *d);
 /* decide_gpu.c: GPUs of a node, and the number of nodes that the model needs. */
 void decide_gpu(struct decider *d);
+/* Tokens of context that its configuration asks for; 0: nothing is said. */
+int64_t decide_context(const struct decider *d);
 /* benchmark.c */
 enum benchmark { BENCHMARK_NONE, BENCHMARK_DONE, BENCHMARK_FAILED };
 enum benchmark decide_benchmark(struct decider *d, struct json *status, struct json *conditions);

@@ -23,6 +23,10 @@ void workspace_controller_free(struct workspace_controller *w);
 /* For tests: to drain it on the calling thread. */
 struct controller *workspace_controller_inner(struct workspace_controller *w);
 
+/* workspace_explain() of a Workspace as the caches have it; *ret NULL: there is none. */
+int workspace_controller_explain(struct workspace_controller *w, const char *ns, const char *name,
+                                 struct arena *a, struct json **ret, struct error **err);
+
 /* For tests: its caches have what the Workspaces ask for. */
 bool workspace_controller_current(struct workspace_controller *w);
 
