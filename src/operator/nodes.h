@@ -31,7 +31,7 @@ struct nodes_request {
     bool gpus;                   /* its machines have NVIDIA GPUs: nodes must offer them to pods */
     int64_t count;               /* nodes wanted; 0: not known yet */
     const char *hold;            /* why nothing may be made now; NULL: make what is missing */
-    const char *disk;            /* quantity; NULL: 1024Gi */
+    const char *disk;            /* quantity; NULL: 1Ti */
     const char *image_family;    /* annotations of the owner; NULL when unset */
     const char *node_class;
     const char *set_name; /* the InferenceSet it belongs to; NULL: none */

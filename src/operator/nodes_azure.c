@@ -12,9 +12,10 @@
 
 #include "base/str.h"
 #include "http/crypto.h"
+#include "kube/quantity.h"
 #include "operator/nodes_internal.h"
 
-#define DEFAULT_DISK "1024Gi"
+#define DEFAULT_DISK "1Ti"
 #define NAME_HASH 9
 #define MAX_CLAIMS 1000 /* in one go */
 
@@ -82,6 +83,13 @@ static const char *image_family(const struct nodes_input *in)
     return family ? family : "ubuntu";
 }
 
+/* As the API keeps it: "1024Gi" is "1Ti". */
+static const char *disk(struct arena *a, const struct nodes_request *q)
+{
+    char *text = NULL;
+    return q->disk && quantity_canonical(a, q->disk, &text, NULL) == 0 ? text : DEFAULT_DISK;
+}
+
 /* clang-format off */
 static struct json *requirement(struct arena *a, const char *key, const char *operator, const char *value)
 {
@@ -113,7 +121,7 @@ static struct json *claim_object(struct arena *a, const struct nodes_input *in, 
                                 requirement(a, cloud->requirement, cloud->operator,
                                             cloud->value ? cloud->value : q->instance_type)),
             "taints", ARR(OBJ("key", STR("sku"), "value", STR("gpu"), "effect", STR("NoSchedule"))),
-            "resources", OBJ("requests", OBJ("storage", STR(q->disk ? q->disk : DEFAULT_DISK))),
+            "resources", OBJ("requests", OBJ("storage", STR(disk(a, q)))),
             "expireAfter", STR("Never")));
 }
 /* clang-format on */

@@ -23,7 +23,8 @@ static struct nodes_request request_of(const struct decider *d)
     q.count = d->target_nodes;
     /* No node is paid for work that cannot run. */
     q.hold = d->problem.reason ? d->problem.message : NULL;
-    q.disk = preset && preset->disk && preset->disk[0] ? preset->disk : NULL;
+    /* A tuning writes checkpoints: it gets the largest disk, whatever the model. */
+    q.disk = !d->ws.tuning && preset && preset->disk && preset->disk[0] ? preset->disk : NULL;
     return q;
 }
 
