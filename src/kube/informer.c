@@ -97,7 +97,7 @@ struct informer *informer_new(struct kube_client *c, const struct kube_resource 
     i->keep_ctx = o->keep_ctx;
     i->optional = o->optional;
     i->absent_poll_ms = o->absent_poll_ms > 0 ? o->absent_poll_ms : ABSENT_LAST_MS;
-    i->store = kube_store_new();
+    i->store = kube_store_new(o->index_label);
     i->version = (struct buf)BUF_INIT(KIB);
     i->backoff_ms = BACKOFF_FIRST_MS;
     pthread_mutex_init(&i->lock, NULL);

@@ -16,6 +16,9 @@ struct informer_options {
     const char *ns;
     const char *label_selector;
     const char *field_selector;
+    /* Lists by selectors that ask for one value of this label look at no other objects. NULL: none.
+     */
+    const char *index_label;
     /* Drops fields in place before the object is kept; metadata.managedFields is gone already.
      * NULL: drops no more. It must leave metadata.name, namespace, uid, resourceVersion and what
      * selectors and handlers read. */

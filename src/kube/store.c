@@ -12,6 +12,8 @@ struct kube_store {
     pthread_mutex_t lock;
     struct object_set all; /* holds the references */
     struct map *by_owner;  /* controller uid → struct object_set *, borrowed objects */
+    char *label;           /* that by_label is of; NULL: none */
+    struct map *by_label;  /* its value → the same */
 };
 
 static void set_free(void *p)
@@ -21,11 +23,13 @@ static void set_free(void *p)
     free(s);
 }
 
-struct kube_store *kube_store_new(void)
+struct kube_store *kube_store_new(const char *label)
 {
     struct kube_store *s = NEW0(struct kube_store);
     pthread_mutex_init(&s->lock, NULL);
     s->by_owner = map_new(set_free);
+    s->label = mem_strdup(label);
+    s->by_label = map_new(set_free);
     return s;
 }
 
@@ -34,6 +38,8 @@ void kube_store_free(struct kube_store *s)
     if (!s)
         return;
     map_free(s->by_owner);
+    map_free(s->by_label);
+    free(s->label);
     for (size_t i = 0; i < s->all.count; i++)
         kube_object_unref(s->all.items[i]);
     free(s->all.items);
@@ -43,29 +49,46 @@ void kube_store_free(struct kube_store *s)
 
 /* ---- changes ------------------------------------------------------------------------------------------------ */
 
-static void index_add(struct kube_store *s, struct kube_object *o)
+static void index_add_to(struct map *index, const char *key, struct kube_object *o)
 {
-    if (!*o->controller_uid)
+    if (str_empty(key))
         return;
-    struct object_set *owned = map_get(s->by_owner, o->controller_uid);
-    if (!owned) {
-        owned = NEW0(struct object_set);
-        map_set(s->by_owner, o->controller_uid, owned);
+    struct object_set *set = map_get(index, key);
+    if (!set) {
+        set = NEW0(struct object_set);
+        map_set(index, key, set);
     }
     size_t at;
-    if (!object_set_find(owned, o->ns, o->name, &at))
-        object_set_insert(owned, at, o);
+    if (!object_set_find(set, o->ns, o->name, &at))
+        object_set_insert(set, at, o);
+}
+
+static void index_remove_from(struct map *index, const char *key, struct kube_object *o)
+{
+    struct object_set *set = str_empty(key) ? NULL : map_get(index, key);
+    size_t at;
+    if (!set || !object_set_find(set, o->ns, o->name, &at))
+        return;
+    object_set_remove(set, at);
+    if (set->count == 0)
+        map_del(index, key);
+}
+
+static const char *indexed_label(const struct kube_store *s, const struct kube_object *o)
+{
+    return s->label ? kube_object_label(o, s->label) : NULL;
+}
+
+static void index_add(struct kube_store *s, struct kube_object *o)
+{
+    index_add_to(s->by_owner, o->controller_uid, o);
+    index_add_to(s->by_label, indexed_label(s, o), o);
 }
 
 static void index_remove(struct kube_store *s, struct kube_object *o)
 {
-    struct object_set *owned = *o->controller_uid ? map_get(s->by_owner, o->controller_uid) : NULL;
-    size_t at;
-    if (!owned || !object_set_find(owned, o->ns, o->name, &at))
-        return;
-    object_set_remove(owned, at);
-    if (owned->count == 0)
-        map_del(s->by_owner, o->controller_uid);
+    index_remove_from(s->by_owner, o->controller_uid, o);
+    index_remove_from(s->by_label, indexed_label(s, o), o);
 }
 
 bool kube_store_put(struct kube_store *s, struct kube_object *o, struct kube_store_change *ret)
@@ -121,21 +144,37 @@ struct kube_object *kube_store_get(struct kube_store *s, const char *ns, const c
                                                              : NULL;
 }
 
+/* The objects that can match: all, or those of one value of the indexed label; NULL: none. */
+static const struct object_set *candidates(const struct kube_store *s, const struct selector *match)
+{
+    size_t count = match && s->label ? selector_count(match) : 0;
+    for (size_t i = 0; i < count; i++) {
+        const char *key, *op, *value;
+        selector_get(match, i, &key, &op, &value);
+        if (STREQ(key, s->label) && STREQ(op, "=") && !str_empty(value))
+            return map_get(s->by_label, value);
+    }
+    return &s->all;
+}
+
 void kube_store_list(struct kube_store *s, const char *ns, const struct selector *match,
                      struct kube_object_list *ret)
 {
     LOCK(&s->lock);
-    size_t from = ns ? object_set_lower_bound(&s->all, ns) : 0;
-    size_t to = from;
-    while (to < s->all.count && (!ns || STREQ(s->all.items[to]->ns, ns)))
-        to++;
     *ret = (struct kube_object_list){ 0 };
+    const struct object_set *set = candidates(s, match);
+    if (!set)
+        return;
+    size_t from = ns ? object_set_lower_bound(set, ns) : 0;
+    size_t to = from;
+    while (to < set->count && (!ns || STREQ(set->items[to]->ns, ns)))
+        to++;
     if (to == from)
         return;
     ret->items = mem_array(NULL, to - from, sizeof(struct kube_object *));
     for (size_t i = from; i < to; i++)
-        if (!match || selector_matches_object(match, s->all.items[i]))
-            ret->items[ret->count++] = kube_object_ref(s->all.items[i]);
+        if (!match || selector_matches_object(match, set->items[i]))
+            ret->items[ret->count++] = kube_object_ref(set->items[i]);
 }
 
 void kube_store_list_owned(struct kube_store *s, const char *owner_uid,

@@ -1,5 +1,5 @@
-/* The objects of one informer: by name and by the uid of their controller. Reads from any thread;
- * changes from one at a time. */
+/* The objects of one informer: by name, by the uid of their controller, and by the value of one
+ * label. Reads from any thread; changes from one at a time. */
 #pragma once
 
 #include "kube/informer.h"
@@ -7,7 +7,7 @@
 
 struct kube_store;
 
-struct kube_store *kube_store_new(void);
+struct kube_store *kube_store_new(const char *label); /* NULL: by none */
 void kube_store_free(struct kube_store *s);
 
 /* What a change has done: at most one object left the store and one entered it. */

@@ -375,6 +375,7 @@ static struct informer *node_informer(struct nodes_cache *c, struct manager *m, 
 {
     return manager_informer(m, &KUBE_NODES,
                             &(struct informer_options){ .label_selector = labels,
+                                                        .index_label = labels,
                                                         .project = nodes_project_node,
                                                         .keep = c->filters ? keep_node : NULL,
                                                         .keep_ctx = c });
@@ -394,6 +395,7 @@ static struct informer *optional_informer(struct nodes_cache *c, struct manager 
     struct informer *i =
         manager_informer(m, r,
                          &(struct informer_options){ .label_selector = labels,
+                                                     .index_label = labels,
                                                      .project = nodes_project_claim,
                                                      .keep = keep,
                                                      .keep_ctx = c,

@@ -254,6 +254,7 @@ static struct informer *informer_for(struct manager *m, const struct kube_resour
     return manager_informer(m, r,
                             &(struct informer_options){ .label_selector = labels,
                                                         .field_selector = fields,
+                                                        .index_label = labels,
                                                         .project = project });
 }
 
