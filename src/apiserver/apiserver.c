@@ -1,4 +1,5 @@
 #include "apiserver/apiserver.h"
+#include "apiserver/admission.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -78,6 +79,7 @@ int apiserver_new(const struct apiserver_options *options, struct apiserver **re
     pthread_mutex_init(&s->kinds_lock, NULL);
     copy_options(s, options);
     s->kinds = registry_new();
+    s->webhook_callers = webhook_callers_new();
     int r = s->o.data_dir ? lock_data_dir(s, err) : 0;
     if (r == 0)
         r = open_store(s, err);
@@ -105,6 +107,7 @@ void apiserver_free(struct apiserver *s)
         streams_stop(s->streams);
         streams_free(s->streams);
     }
+    webhook_callers_free(s->webhook_callers);
     if (s->store)
         store_close(s->store);
     registry_unref(s->kinds);

@@ -26,17 +26,22 @@ struct apiserver_options {
     const char *service_address; /* of the Service `kubernetes`, which the front makes when it
                                     starts; NULL: none */
     uint16_t service_port;       /* told in discovery; the Service's endpoint has the front's own */
-    /* Admission, in process: called for creates and updates of custom resources after schema
-     * validation. NULL: none. */
-    struct apiserver_admission *admission;
+    /* Admission, in process, before the webhooks of ValidatingWebhookConfigurations: an array that
+     * ends with name NULL; it must outlive the server. NULL: none. */
+    const struct apiserver_admission *admission;
     /* GET of pods/NAME/log is passed to whoever runs the pods. NULL: refused. */
     struct apiserver_pod_logs *pod_logs;
 };
 
+/* A validating webhook without the wire: asked about creates and updates of the resource, in
+ * whatever version they come, once they are otherwise valid. */
 struct apiserver_admission {
-    /* Adds warnings (strings) to `warnings`. A denial is an error whose text the user sees. */
-    int (*review)(void *ctx, const char *operation, const struct json *obj, const struct json *old,
-                  struct json *warnings, struct error **err);
+    const char *name; /* of the webhook, as users see it when it denies something */
+    const char *group, *plural;
+    /* From the `request` of an AdmissionReview (admission.k8s.io/v1) to its `response`; the uid is
+     * not looked at. On several threads at once; may read from this server. */
+    int (*review)(void *ctx, struct arena *a, const struct json *request, struct json **ret,
+                  struct error **err);
     void *ctx;
 };
 

@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 
+#include "apiserver/admission.h"
 #include "apiserver/object_meta.h"
 #include "apiserver/server.h"
 #include "apiserver/types.h"
@@ -17,6 +18,7 @@
 #include "json/build.h"
 
 #define DEFAULT_GRACE_S 30
+#define REVIEW_TRIES 16
 
 struct delete_options {
     int64_t grace_s;    /* -1: the object's own */
@@ -30,6 +32,8 @@ struct deletion {
     const struct delete_options *options;
     struct json *outcome; /* the object as it is now, when it is not gone yet */
     bool removes;
+    const char *reviewed; /* the version that a review was about; NULL: none was needed */
+    bool stale;           /* the object has another by now */
 };
 
 /* ---- options ------------------------------------------------------------------------------------------------------ */
@@ -224,6 +228,9 @@ static int decide_delete(void *ctx, const struct kube_object *current, struct ar
     const struct delete_options *o = d->options;
     if (!current)
         return request_fail_not_found(rq, rq->name);
+    d->stale = d->reviewed && !STREQ(d->reviewed, current->resource_version);
+    if (d->stale)
+        return request_fail_conflict(rq, rq->name);
     const struct rest_hooks *hooks = rest_hooks_of(rq->kind);
     int r = hooks && hooks->check_delete ? hooks->check_delete(rq) : 0;
     if (r == 0)
@@ -248,6 +255,56 @@ static int decide_delete(void *ctx, const struct kube_object *current, struct ar
     if (!d->removes && !unchanged)
         *ret_next = obj;
     return 0;
+}
+
+/* clang-format off */
+static struct json *options_json(struct arena *a, const struct delete_options *o)
+{
+    bool conditional = o->uid || o->version;
+    return OBJ("gracePeriodSeconds", o->grace_s < 0 ? NULL : INT(o->grace_s),
+               "preconditions", conditional ? OBJ("uid", STR(o->uid), "resourceVersion", STR(o->version)) : NULL,
+               "propagationPolicy", STR(o->policy));
+}
+/* clang-format on */
+
+/* Before the deletion, of the object as it is now. */
+static int review_delete(struct deletion *d, bool one_of_many)
+{
+    struct api_request *rq = d->rq;
+    d->reviewed = NULL;
+    if (!admission_concerns(rq, "DELETE"))
+        return 0;
+    CLEANUP(kube_object_cleanup)
+    struct kube_object *o = store_get(rq->server->store, rq->kind->resource, rq->ns, rq->name);
+    if (!o)
+        return 0; /* the deletion says so */
+    int r = check_preconditions(rq, d->options, o);
+    struct admission_attributes at = {
+        .operation = "DELETE",
+        .name = one_of_many ? "" : rq->name,
+        .old = rest_view(rq->a, rq->kind, o),
+        .options = options_json(rq->a, d->options),
+    };
+    if (r == 0)
+        r = admission_review_write(rq, &at);
+    d->reviewed = arena_strdup(rq->a, o->resource_version);
+    return r;
+}
+
+static int delete_one(struct deletion *d, struct kube_object **ret, struct error **err)
+{
+    struct api_request *rq = d->rq;
+    int r = 0;
+    for (int i = 0; i < REVIEW_TRIES; i++) {
+        rq->failure = NULL;
+        r = review_delete(d, false);
+        if (r == 0)
+            r = store_write(rq->server->store, rq->kind->resource, rq->ns, rq->name, decide_delete,
+                            d, ret, err);
+        if (!d->stale)
+            return r;
+    }
+    return r;
 }
 
 /* ---- replies ------------------------------------------------------------------------------------------------------ */
@@ -295,8 +352,7 @@ int rest_delete(struct api_request *rq, struct api_reply *reply)
     struct deletion d = { .rq = rq, .options = &options };
     CLEANUP(error_cleanup) struct error *err = NULL;
     CLEANUP(kube_object_cleanup) struct kube_object *o = NULL;
-    r = store_write(rq->server->store, rq->kind->resource, rq->ns, rq->name, decide_delete, &d, &o,
-                    &err);
+    r = delete_one(&d, &o, &err);
     if (r < 0)
         return rq->failure ? r : request_fail_error(rq, err);
     run_after(rq);
@@ -328,6 +384,12 @@ static int delete_items(struct api_request *rq, const struct delete_options *opt
         one.failure = NULL;
         struct deletion d = { .rq = &one, .options = options };
         CLEANUP(error_cleanup) struct error *err = NULL;
+        r = review_delete(&d, true);
+        if (r < 0) {
+            r = request_fail(rq, one.failure);
+            break;
+        }
+        d.reviewed = NULL; /* of many, each counts as it is when its turn comes */
         r = store_stage(store, rq->kind->resource, o->ns, o->name, decide_delete, &d, &tickets[n],
                         &err);
         n += r == 0;

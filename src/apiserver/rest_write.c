@@ -10,6 +10,7 @@
  * another. */
 #include "apiserver/rest_write.h"
 
+#include "apiserver/admission.h"
 #include "apiserver/object_meta.h"
 #include "apiserver/patch.h"
 #include "apiserver/rest.h"
@@ -24,6 +25,7 @@
 #define GENERATED_SUFFIX 5
 #define MAX_GENERATED_PREFIX 58
 #define GENERATE_TRIES 8
+#define REVIEW_TRIES 16
 
 /* ---- the pipeline ------------------------------------------------------------------------------------------------- */
 
@@ -154,22 +156,6 @@ static int validate(struct api_request *rq, struct strategy_context *x, const st
     return 0;
 }
 
-static int admit(struct api_request *rq, const struct json *obj, const struct json *old)
-{
-    const struct apiserver_admission *admission = rq->server->o.admission;
-    if (!admission || rq->kind->k->builtin || !STREQ(rq->sub, ""))
-        return 0;
-    CLEANUP(error_cleanup) struct error *err = NULL;
-    int r =
-        admission->review(admission->ctx, old ? "UPDATE" : "CREATE", obj, old, rq->warnings, &err);
-    if (r == 0)
-        return 0;
-    const char *reason = error_reason(err);
-    if (!reason)
-        reason = error_code(err) == ERROR_INVALID ? "BadRequest" : "Forbidden";
-    return request_failf(rq, reason, "%s", error_message(err));
-}
-
 static int allocate(struct api_request *rq, struct strategy_context *x, struct json *obj)
 {
     const struct api_strategy *strategy = rq->kind->k->strategy;
@@ -204,6 +190,10 @@ struct write {
     bool has_version;          /* what is to be created says that it was stored before */
     bool created;
     struct json *outcome; /* of a dry run */
+    /* Reviewed updates: the version of the stored object that the review was about; the write is
+     * stale when it has another by now. */
+    const char *reviewed;
+    bool stale;
 };
 
 static int check_identity(struct api_request *rq, struct json *obj)
@@ -240,7 +230,8 @@ static int prepare_create(struct api_request *rq, struct json *obj)
     if (k->strategy->prepare)
         k->strategy->prepare(&x, obj);
     int r = validate(rq, &x, obj, NULL);
-    return r < 0 ? r : admit(rq, obj, NULL);
+    struct admission_attributes at = { .operation = "CREATE", .name = meta_name(obj), .obj = obj };
+    return r < 0 ? r : admission_review_write(rq, &at);
 }
 
 static int decide_create(void *ctx, const struct kube_object *current, struct arena *sa,
@@ -459,8 +450,6 @@ static int prepare_update(struct api_request *rq, struct json *obj, const struct
     int r = validate(rq, &x, obj, old);
     if (r == 0 && !is_status_write(rq))
         r = allocate(rq, &x, obj);
-    if (r == 0)
-        r = admit(rq, obj, old);
     *ret = obj;
     return r;
 }
@@ -470,6 +459,26 @@ static bool nothing_changed(struct arena *a, struct json *obj, const struct json
     json_set(a, json_get(obj, "metadata"), "resourceVersion",
              json_clone(a, json_find(old, "metadata", "resourceVersion")));
     return json_equal(obj, old);
+}
+
+/* The object as the write would leave it. */
+static int make_update(struct write *w, const struct kube_object *current, const struct json *old,
+                       struct json **ret)
+{
+    struct api_request *rq = w->rq;
+    struct json *obj = w->input;
+    int r = 0;
+    if (is_scale_write(rq))
+        r = scale_apply(rq, w->patch, w->input, old, &obj);
+    else if (w->patch)
+        r = patch_apply(rq, w->patch, old, &obj);
+    if (r == 0)
+        r = check_preconditions(w, obj, current);
+    if (r == 0 && w->patch)
+        r = check_identity(rq, obj);
+    if (r == 0)
+        r = prepare_update(rq, obj, old, ret);
+    return r;
 }
 
 static int decide_update(void *ctx, const struct kube_object *current, struct arena *sa,
@@ -482,19 +491,11 @@ static int decide_update(void *ctx, const struct kube_object *current, struct ar
             return request_fail_not_found(rq, rq->name);
         return decide_create(w, NULL, sa, ret_next, ret_unchanged, err);
     }
-    struct json *old = rest_view(rq->a, rq->kind, current);
-    struct json *obj = w->input;
-    int r = 0;
-    if (is_scale_write(rq))
-        r = scale_apply(rq, w->patch, w->input, old, &obj);
-    else if (w->patch)
-        r = patch_apply(rq, w->patch, old, &obj);
-    if (r == 0)
-        r = check_preconditions(w, obj, current);
-    if (r == 0 && w->patch)
-        r = check_identity(rq, obj);
-    if (r == 0)
-        r = prepare_update(rq, obj, old, &obj);
+    w->stale = w->reviewed && !STREQ(w->reviewed, current->resource_version);
+    if (w->stale)
+        return request_fail_conflict(rq, rq->name);
+    struct json *old = rest_view(rq->a, rq->kind, current), *obj = NULL;
+    int r = make_update(w, current, old, &obj);
     if (r < 0)
         return r;
 
@@ -507,6 +508,49 @@ static int decide_update(void *ctx, const struct kube_object *current, struct ar
     if (!unchanged && !removes)
         *ret_next = stored_form(rq, obj);
     return 0;
+}
+
+/* What the write would make of the object as it is now is reviewed first; the write counts only if
+ * the object is still the same then. */
+static int review_update(struct write *w)
+{
+    struct api_request *rq = w->rq;
+    CLEANUP(kube_object_cleanup)
+    struct kube_object *o = store_get(rq->server->store, rq->kind->resource, rq->ns, rq->name);
+    if (!o)
+        return 0; /* the write says so */
+    struct write rehearsal = *w;
+    rehearsal.input = json_clone(rq->a, w->input);
+    struct json *old = rest_view(rq->a, rq->kind, o), *obj = NULL;
+    int r = make_update(&rehearsal, o, old, &obj);
+    if (r == 0) {
+        old = rest_view(rq->a, rq->kind, o);
+        json_set_str(rq->a, json_get(obj, "metadata"), "resourceVersion", o->resource_version);
+        struct admission_attributes at = { "UPDATE", rq->name, obj, old, NULL };
+        r = admission_review_write(rq, &at);
+    }
+    w->reviewed = arena_strdup(rq->a, o->resource_version);
+    return r;
+}
+
+static int update_and_reply(struct write *w, struct api_reply *reply)
+{
+    struct api_request *rq = w->rq;
+    if (!admission_concerns(rq, "UPDATE"))
+        return write_and_reply(w, rq->name, decide_update, reply);
+    struct json *input = w->input;
+    int r = 0;
+    for (int i = 0; i < REVIEW_TRIES; i++) {
+        rq->failure = NULL;
+        w->input = json_clone(rq->a, input);
+        r = review_update(w);
+        if (r < 0)
+            return r;
+        r = write_and_reply(w, rq->name, decide_update, reply);
+        if (!w->stale)
+            return r;
+    }
+    return r;
 }
 
 int rest_update(struct api_request *rq, struct api_reply *reply)
@@ -530,7 +574,7 @@ int rest_update(struct api_request *rq, struct api_reply *reply)
             return r < 0 ? r : create_named(&w, reply);
         }
     }
-    return write_and_reply(&w, rq->name, decide_update, reply);
+    return update_and_reply(&w, reply);
 }
 
 int rest_patch(struct api_request *rq, struct api_reply *reply)
@@ -543,5 +587,5 @@ int rest_patch(struct api_request *rq, struct api_reply *reply)
     if (r < 0)
         return r;
     struct write w = { .rq = rq, .patch = &patch };
-    return write_and_reply(&w, rq->name, decide_update, reply);
+    return update_and_reply(&w, reply);
 }

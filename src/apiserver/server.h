@@ -11,6 +11,7 @@
 
 struct streams;
 struct housekeeper;
+struct webhook_callers;
 
 struct apiserver {
     struct arena *a;
@@ -22,6 +23,7 @@ struct apiserver {
     struct registry *kinds;
     struct streams *streams;
     struct housekeeper *housekeeper;
+    struct webhook_callers *webhook_callers;
 };
 
 struct registry *apiserver_kinds(struct apiserver *s); /* a reference */

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/str.h"
+#include "json/build.h"
 #include "test_server.h"
 #include "unit.h"
 
@@ -185,25 +186,27 @@ static void kinds_are_there_after_a_restart(void **state)
     t = memory;
 }
 
-static int review(void *ctx, const char *operation, const struct json *obj, const struct json *old,
-                  struct json *warnings, struct error **err)
+static int review(void *ctx, struct arena *a, const struct json *request, struct json **ret,
+                  struct error **err)
 {
-    json_append(warnings, json_new_string(ctx, "be careful"));
-    if (json_find_int(obj, 0, "spec", "size") == 13)
-        return error_set(err, ERROR_INVALID, "admission webhook \"w\" denied the request: unlucky");
+    bool unlucky = json_find_int(request, 0, "object", "spec", "size") == 13;
+    *ret = OBJ("allowed", BOOL(!unlucky), "warnings", ARR(STR("be careful")), "status",
+               OBJ("message", STR("unlucky"), "code", INT(403), "reason", STR("Forbidden")));
     return 0;
 }
 
 static void admission_has_the_last_word(void **state)
 {
     struct test_server memory = t;
-    AUTO_ARENA a = arena_new();
-    struct apiserver_admission admission = { .review = review, .ctx = a };
-    test_server_start(&t, &(struct apiserver_options){ .admission = &admission });
+    static const struct apiserver_admission admission[] = {
+        { .name = "w.x.y", .group = "t.io", .plural = "things", .review = review },
+        { NULL },
+    };
+    test_server_start(&t, &(struct apiserver_options){ .admission = admission });
     ASK("POST", CRDS_PATH, THING_CRD(""));
     create_thing("a");
-    assert_int_equal(ASK("PATCH", THINGS "/a", "{'spec':{'size':13}}"), 400);
-    assert_get("/message", "admission webhook \"w\" denied the request: unlucky");
+    assert_int_equal(ASK("PATCH", THINGS "/a", "{'spec':{'size':13}}"), 403);
+    assert_get("/message", "admission webhook \"w.x.y\" denied the request: unlucky");
     test_server_stop(&t);
     t = memory;
 }
