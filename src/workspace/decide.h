@@ -24,6 +24,6 @@ struct json *workspace_status_after_error(struct arena *a, const struct decide_i
 
 /* Why it is decided so, for `kaito plan`: {"model", "engine", "instanceType", "nodes", "gpu":
  * {"product", "count", "gib"}, "memory": {"gpuGiB", "usableGiB", "engineGiB", "cacheGiB", "context",
- * "roomGiB", "weightsGiB", "gpusNeeded"}, "problem": {"reason", "message"}}; what is not known is
- * left out. Sizes are of one GPU, weights of the whole model. */
+ * "roomGiB", "weightsGiB", "gpusNeeded"}, "problem": {"reason", "message"}, "waiting": the same, for
+ * nodes that are not there}; what is not known is left out. Sizes are of one GPU, weights of the whole model. */
 struct json *workspace_explain(struct arena *a, const struct decide_input *in);

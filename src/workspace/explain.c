@@ -42,9 +42,13 @@ struct json *workspace_explain(struct arena *a, const struct decide_input *in)
     struct json *problem =
         d.problem.reason ? OBJ("reason", STR(d.problem.reason), "message", STR(d.problem.message))
                          : NULL;
+    struct json *waiting =
+        !problem && !d.ws.deleting && !d.nodes.ready
+            ? OBJ("reason", STR(d.nodes.resource.reason), "message", STR(d.nodes.resource.message))
+            : NULL;
     return OBJ("model", STR(d.choice.model), "engine",
                STR(d.choice.engine ? d.choice.engine->name : NULL), "instanceType",
                STR(type && *type ? type : NULL), "nodes",
                d.target_nodes > 0 ? INT(d.target_nodes) : NULL, "gpu", explain_gpu(&d), "memory",
-               explain_memory(&d), "problem", problem);
+               explain_memory(&d), "problem", problem, "waiting", waiting);
 }

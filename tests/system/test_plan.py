@@ -1,0 +1,150 @@
+"""`kaito plan`: what the operator would make of a file, before anything is billed."""
+import json
+import subprocess
+
+import pytest
+import yaml
+
+from conftest import KAITO
+
+pytestmark = pytest.mark.usefixtures("built")
+
+QUICK_START = """
+apiVersion: kaito.sh/v1beta1
+kind: Workspace
+metadata:
+  name: workspace-phi-4-mini
+resource:
+  instanceType: "Standard_NC24ads_A100_v4"
+  labelSelector:
+    matchLabels:
+      apps: phi-4-mini
+inference:
+  preset:
+    name: phi-4-mini-instruct
+"""
+NODE = """
+apiVersion: v1
+kind: Node
+metadata:
+  name: gpu-1
+  labels: {apps: phi-4-mini, nvidia.com/gpu.product: NVIDIA-A100-SXM4-80GB, nvidia.com/gpu.count: "1", nvidia.com/gpu.memory: "81920"}
+status:
+  conditions: [{type: Ready, status: "True"}]
+"""
+
+
+def plan(text, *args, objects=None, tmp_path=None):
+    if objects:
+        (tmp_path / "objects.yaml").write_text(objects)
+        args = (*args, "--objects", str(tmp_path / "objects.yaml"))
+    return subprocess.run([KAITO, "plan", "-f", "-", *args], input=text, capture_output=True, text=True, timeout=60,
+                          check=False)
+
+
+def changed(**members):
+    workspace = yaml.safe_load(QUICK_START)
+    for path, value in members.items():
+        *above, last = path.split("__")
+        place = workspace
+        for key in above:
+            place = place.setdefault(key, {})
+        if value is None:
+            place.pop(last, None)
+        else:
+            place[last] = value
+    return yaml.safe_dump(workspace)
+
+
+def names(objects, kind):
+    return [o["metadata"]["name"] for o in objects if o["kind"] == kind]
+
+
+def test_the_quick_start_gets_one_node_and_why():
+    result = plan(QUICK_START)
+    assert result.returncode == 0, result.stderr
+    assert "nodes   1 of Standard_NC24ads_A100_v4, each 1 x NVIDIA A100 with 80 GiB" in result.stdout
+    assert "memory  fits: 7.29 GiB of weights need 1 GPU, there is 1" in result.stdout
+    assert "61.57 left for weights" in result.stdout
+
+
+def test_the_objects_are_those_that_the_operator_makes():
+    objects = list(yaml.safe_load_all(plan(QUICK_START, "-o", "yaml").stdout))
+    assert [o["kind"] for o in objects] == ["NodeClaim", "StatefulSet", "Service", "Service", "ControllerRevision"]
+    claim, workload = objects[0], objects[1]
+    assert claim["spec"]["resources"]["requests"]["storage"] == "87Gi"
+    assert workload["spec"]["replicas"] == 1
+    assert workload["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"] == {"nvidia.com/gpu": "1"}
+    for obj in objects:
+        assert not {"uid", "resourceVersion", "creationTimestamp"} & set(obj["metadata"]), obj
+        assert "status" not in obj
+
+
+def test_figures_as_json():
+    result = json.loads(plan(changed(inference__preset__name="llama-3.3-70b-instruct"), "-o", "json").stdout)
+    (workspace,) = result["workspaces"]
+    assert workspace["nodes"] == 3
+    assert workspace["gpu"] == {"product": "NVIDIA A100", "count": 1, "gib": 80}
+    assert workspace["memory"]["gpusNeeded"] == 3
+    assert workspace["memory"]["weightsGiB"] > 2 * workspace["memory"]["roomGiB"]
+    assert len(names(result["objects"], "NodeClaim")) == 3
+
+
+def test_a_set_is_planned_with_its_workspaces():
+    template = yaml.safe_load(QUICK_START)
+    labels = template["resource"].pop("labelSelector")
+    inference_set = {"apiVersion": "kaito.sh/v1beta1", "kind": "InferenceSet", "metadata": {"name": "chat"},
+                     "spec": {"replicas": 2, "labelSelector": labels,
+                              "template": {"resource": template["resource"], "inference": template["inference"]}}}
+    result = json.loads(plan(json.dumps(inference_set), "-o", "json").stdout)
+    assert len(result["workspaces"]) == 2
+    assert len(names(result["objects"], "Workspace")) == len(names(result["objects"], "NodeClaim")) == 2
+
+
+def test_karpenter_gets_pools():
+    classes = '[{"name": "std", "default": true, "spec": {"imageFamily": "Ubuntu2204"}}]'
+    result = plan(QUICK_START, "-o", "json", "--node-provisioner", "karpenter", "--karpenter-node-classes", classes)
+    objects = json.loads(result.stdout)["objects"]
+    assert names(objects, "NodePool") == ["default-workspace-phi-4-mini"]
+    assert not names(objects, "NodeClaim"), "Karpenter makes these"
+    assert names(objects, "StatefulSet")
+
+
+def test_own_nodes_come_from_the_objects(tmp_path):
+    byo = changed(resource__instanceType=None)
+    waiting = plan(byo, "--node-provisioner", "byo")
+    assert "waits (" in waiting.stdout and "apps=phi-4-mini" in waiting.stdout
+    assert "StatefulSet" not in waiting.stdout
+    ready = plan(byo, "--node-provisioner", "byo", objects=NODE, tmp_path=tmp_path)
+    assert "nodes   1, each 1 x NVIDIA-A100-SXM4-80GB with 80 GiB" in ready.stdout, ready.stdout
+    assert "StatefulSet workspace-phi-4-mini" in ready.stdout
+
+
+@pytest.mark.parametrize("change, reason", [
+    ({"inference__preset__name": "phi-5"}, "phi-5"),
+    ({"resource__instanceType": "Standard_Nowhere"}, "Standard_Nowhere"),
+])
+def test_what_cannot_run_is_said_and_asks_for_no_node(change, reason):
+    result = plan(changed(**change))
+    assert result.returncode == 1
+    assert reason in result.stdout + result.stderr
+    assert "NodeClaim" not in result.stdout
+
+
+@pytest.mark.parametrize("text, part", [
+    ("", "has no objects"),
+    ("a: [", "line 2, column 1"),
+    ("kind: Deployment\napiVersion: apps/v1\nmetadata: {name: x}", 'kind "Deployment" has no part in a plan'),
+])
+def test_bad_files(text, part):
+    result = plan(text)
+    assert result.returncode == 1
+    assert part in result.stderr
+
+
+def test_bad_flags():
+    assert subprocess.run([KAITO, "plan"], capture_output=True, check=False).returncode == 2
+    result = plan(QUICK_START, "-o", "xml")
+    assert result.returncode == 2 and "xml" in result.stderr
+    result = plan(QUICK_START, "--cloud", "moon")
+    assert result.returncode == 2 and "moon" in result.stderr
