@@ -237,7 +237,8 @@ static struct json **array_of(struct offline_objects *o, const struct source *s)
     return (struct json **)((char *)o + s->offset);
 }
 
-/* Secrets are not for everybody to list: what is forbidden counts as absent. */
+/* Secrets are not for everybody to list: when that is forbidden there are none. A kind that the
+ * cluster does not have has no objects. */
 static int list_cluster(struct arena *a, struct kube_client *c, struct offline_objects *o,
                         struct error **err)
 {
@@ -246,7 +247,7 @@ static int list_cluster(struct arena *a, struct kube_client *c, struct offline_o
         CLEANUP(error_cleanup) struct error *why = NULL;
         struct json *list = NULL;
         int r = kube_list(c, resource, &(struct kube_list_options){ .limit = 500 }, a, &list, &why);
-        if (r == -ERROR_FORBIDDEN && resource == &KUBE_SECRETS)
+        if (r == -ERROR_NOT_FOUND || (r == -ERROR_FORBIDDEN && resource == &KUBE_SECRETS))
             continue;
         if (r < 0)
             return error_set(err, error_code(why), "%s of the cluster: %s", resource->plural,

@@ -235,6 +235,9 @@ static int validate_all(struct validation *vn, const struct json *objects, bool 
     }
     if (json_size(rows) == 0)
         return error_set(err, ERROR_INVALID, "%s has no object of " GROUP, vn->flags->file);
+    bool empty = str_empty(vn->flags->offline.objects) && !vn->client;
+    if (str_empty(output) && !*ret_allowed && empty)
+        fprintf(stderr, "(Without --objects or --kubeconfig the cluster is taken to be empty.)\n");
     if (!str_empty(output))
         offline_print(json_size(rows) == 1 ? json_at(rows, 0) : rows, output);
     return 0;
