@@ -145,6 +145,19 @@ static void map_statefulset(void *ctx, struct workqueue *q, struct kube_object *
         map_workspace(ctx, q, ws, ws);
 }
 
+/* Flux was installed, or went. */
+static void flux_changed(void *ctx, bool served)
+{
+    struct inference_set_controller *s = ctx;
+    AUTO_ARENA a = arena_new();
+    struct kube_object_list all = { 0 };
+    informer_list(s->caches.sets, NULL, NULL, &all);
+    for (size_t i = 0; i < all.count; i++)
+        workqueue_add(controller_queue(s->controller),
+                      kube_key(a, all.items[i]->ns, all.items[i]->name));
+    kube_object_list_done(&all);
+}
+
 /* ---- metrics ---------------------------------------------------------------------------------------------------------- */
 
 static const char *phase(const struct json *set)
@@ -207,6 +220,8 @@ static void add_watches(struct inference_set_controller *s)
     controller_watch_owned(c, s->caches.revisions, kind);
     if (!s->caches.pool.releases)
         return;
+    informer_on_served(s->caches.pool.repositories, flux_changed, s);
+    informer_on_served(s->caches.pool.releases, flux_changed, s);
     controller_watch_owned(c, s->caches.pool.repositories, kind);
     controller_watch_owned(c, s->caches.pool.releases, kind);
 }

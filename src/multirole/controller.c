@@ -85,6 +85,19 @@ static void map_config_map(void *ctx, struct workqueue *q, struct kube_object *o
     kube_object_list_done(&all);
 }
 
+/* Flux was installed, or went. */
+static void flux_changed(void *ctx, bool served)
+{
+    struct multi_role_controller *m = ctx;
+    AUTO_ARENA a = arena_new();
+    struct kube_object_list all = { 0 };
+    informer_list(m->caches.objects, NULL, NULL, &all);
+    for (size_t i = 0; i < all.count; i++)
+        workqueue_add(controller_queue(m->controller),
+                      kube_key(a, all.items[i]->ns, all.items[i]->name));
+    kube_object_list_done(&all);
+}
+
 /* ---- life ------------------------------------------------------------------------------------------------------------- */
 
 static void project_config_map(struct arena *a, struct json *obj)
@@ -110,6 +123,8 @@ static void add_gateway(struct multi_role_controller *m, struct manager *manager
                                                      .project = project_config_map,
                                                      .keep = keep_config_map });
     m->caches.pool = pool_informers(manager);
+    informer_on_served(m->caches.pool.repositories, flux_changed, m);
+    informer_on_served(m->caches.pool.releases, flux_changed, m);
     controller_watch_mapped(m->controller, m->caches.config_maps, map_config_map, m);
     controller_watch_owned(m->controller, m->caches.pool.repositories,
                            KUBE_MULTI_ROLE_INFERENCES.kind);
