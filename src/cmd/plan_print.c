@@ -36,12 +36,14 @@ struct json *plan_objects(struct arena *a, const struct plan *p)
 
 struct json *plan_json(struct arena *a, const struct plan *p)
 {
-    return OBJ("workspaces", json_clone(a, p->workspaces), "objects", plan_objects(a, p),
-               "warnings", json_clone(a, p->warnings));
+    return OBJ("refused", json_clone(a, p->refused), "workspaces", json_clone(a, p->workspaces),
+               "objects", plan_objects(a, p), "warnings", json_clone(a, p->warnings));
 }
 
 bool plan_fails(const struct plan *p)
 {
+    if (json_size(p->refused) > 0)
+        return true;
     JSON_FOREACH(it, p->workspaces)
         if (json_get(it.value, "problem"))
             return true;
@@ -170,6 +172,9 @@ static void print_set(const struct plan *p, const struct json *set)
 
 void plan_print_text(struct arena *a, const struct plan *p)
 {
+    JSON_FOREACH(it, p->refused)
+        printf("%s %s\n  is refused: %s\n", json_find_str(it.value, "kind"),
+               json_find_str(it.value, "name"), json_find_str(it.value, "message"));
     JSON_FOREACH(it, p->subjects)
         if (!str_eq(json_find_str(it.value, "kind"), "Workspace") &&
             str_has_prefix(json_find_str(it.value, "apiVersion"), "kaito.sh/"))

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "admission/admission.h"
 #include "apiserver/apiserver.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -14,6 +15,7 @@
 #include "kube/events.h"
 #include "kube/meta.h"
 #include "multirole/multirole.h"
+#include "webhook/webhook.h"
 #include "workspace/workspace.h"
 #include "json/build.h"
 
@@ -22,10 +24,15 @@
 #define POLL_MS 5
 #define LIMIT_MS 30000
 #define SERVICE_CIDR "127.96.0.0/16"
+#define MAX_HOOKS 8
 
 struct plan_world {
     const struct operator_settings *settings;
     struct catalog *catalog;
+    struct go_types *types;
+    struct admission_world cluster; /* what the rules of admission look up */
+    struct admission rules;
+    struct apiserver_admission hooks[MAX_HOOKS + 1];
     struct apiserver *server;
     struct kube_transport *transport;
     struct kube_client *client;
@@ -116,15 +123,13 @@ static int put_object(struct arena *a, struct kube_client *c, const struct json 
     return 0;
 }
 
-/* `others`: what has no part in a plan is left out, else it is an error. */
-static int put_all(struct arena *a, struct kube_client *c, const struct json *objects, bool others,
-                   struct json *ret_made, struct error **err)
+/* What the cluster has; what has no part in a plan is left out. */
+static int put_objects(struct arena *a, struct kube_client *c, const struct json *objects,
+                       struct json *ret_made, struct error **err)
 {
     JSON_FOREACH(it, objects) {
         struct json *made = NULL;
-        if (others && !kind_find(it.value))
-            continue;
-        int r = put_object(a, c, it.value, &made, err);
+        int r = kind_find(it.value) ? put_object(a, c, it.value, &made, err) : 0;
         if (r < 0)
             return r;
         json_append(ret_made, json_clone(a, made));
@@ -132,11 +137,50 @@ static int put_all(struct arena *a, struct kube_client *c, const struct json *ob
     return 0;
 }
 
+/* What is applied: one that is refused does not keep the others away. */
+static int put_documents(struct arena *a, struct kube_client *c, const struct json *documents,
+                         struct json *ret_made, struct json *ret_refused, struct error **err)
+{
+    JSON_FOREACH(it, documents) {
+        struct json *made = NULL;
+        CLEANUP(error_cleanup) struct error *e = NULL;
+        int r = put_object(a, c, it.value, &made, &e);
+        if (r == -ERROR_INVALID || r == -ERROR_FORBIDDEN) {
+            json_append(ret_refused,
+                        OBJ("kind", STR(json_find_str(it.value, "kind")), "name",
+                            STR(meta_name(it.value)), "message", STR(error_message(e))));
+        } else if (r < 0) {
+            *err = TAKE_PTR(e);
+            return r;
+        }
+        json_append(ret_made, json_clone(a, made));
+    }
+    return 0;
+}
+
 /* ---- life ------------------------------------------------------------------------------------------------------- */
+
+static int review(void *ctx, struct arena *a, const struct json *request, struct json **ret,
+                  struct error **err)
+{
+    const struct plan_world *w = ctx;
+    *ret = admission_respond(a, &w->rules, request);
+    return 0;
+}
+
+/* The webhooks of the chart, without the wire. */
+static void fill_hooks(struct plan_world *w, const struct json *objects)
+{
+    admission_world_of(objects, &w->cluster);
+    w->rules = (struct admission){ w->settings, w->catalog, w->types, &w->cluster };
+    const struct webhook_hook *h = WEBHOOK_WORKSPACE_HOOKS;
+    for (size_t i = 0; h[i].name && i < MAX_HOOKS; i++)
+        w->hooks[i] = (struct apiserver_admission){ h[i].name, h[i].group, h[i].plural, review, w };
+}
 
 static int start_server(struct plan_world *w, struct error **err)
 {
-    struct apiserver_options options = { .service_cidr = SERVICE_CIDR };
+    struct apiserver_options options = { .service_cidr = SERVICE_CIDR, .admission = w->hooks };
     int r = apiserver_new(&options, &w->server, err);
     if (r < 0)
         return r;
@@ -178,6 +222,7 @@ static void stop(struct plan_world *w)
     kube_transport_free(w->transport);
     if (w->server)
         apiserver_free(w->server);
+    go_types_free(w->types);
     catalog_free(w->catalog);
 }
 
@@ -320,14 +365,20 @@ static int collect_warnings(struct arena *a, struct plan_world *w, struct plan *
 static int make(struct arena *a, struct plan_world *w, const struct plan_input *in,
                 struct plan *ret, struct error **err)
 {
-    struct json *before = EMPTY_ARR(), *documents = EMPTY_ARR();
+    struct json *before = EMPTY_ARR(), *documents = EMPTY_ARR(), *all = EMPTY_ARR();
+    JSON_FOREACH(it, in->objects)
+        json_append(all, json_clone(a, it.value));
+    JSON_FOREACH(it, in->documents)
+        json_append(all, json_clone(a, it.value));
+    ret->refused = EMPTY_ARR();
+    fill_hooks(w, all);
     int r = start_server(w, err);
     if (r == 0 && in->objects)
-        r = put_all(a, w->client, in->objects, true, before, err);
+        r = put_objects(a, w->client, in->objects, before, err);
     if (r == 0)
         r = start_controllers(w, err);
     if (r == 0)
-        r = put_all(a, w->client, in->documents, false, documents, err);
+        r = put_documents(a, w->client, in->documents, documents, ret->refused, err);
     if (r == 0)
         r = settle(a, w, err);
     if (r == 0)
@@ -347,7 +398,7 @@ static int make(struct arena *a, struct plan_world *w, const struct plan_input *
 int plan_make(struct arena *a, const struct plan_input *in, struct plan *ret, struct error **err)
 {
     const struct operator_settings *s = in->settings;
-    struct plan_world w = { .settings = s, .catalog = catalog_new() };
+    struct plan_world w = { .settings = s, .catalog = catalog_new(), .types = go_types_new() };
     if (s->provisioner == PROVISIONER_KARPENTER)
         w.node_class = (struct kube_resource){ s->node_class_group, s->node_class_version,
                                                s->node_class_resource, s->node_class_kind, false };

@@ -14,13 +14,15 @@ struct plan_input {
 };
 
 struct plan {
-    struct json *subjects;   /* the documents as the controllers left them, in their order */
-    struct json *created;    /* what else came to be, by kind and name */
+    struct json *refused;  /* documents that the API server or admission would refuse: {kind, name,
+                              message} */
+    struct json *subjects; /* the documents as the controllers left them, in their order */
+    struct json *created;  /* what else came to be, by kind and name */
     struct json *workspaces; /* of the documents and of their sets: workspace_explain() with
                                 namespace, name */
     struct json *warnings;   /* Warning events: {kind, namespace, name, reason, message} */
 };
 
-/* Errors name the document that admission refuses (with the text that kubectl would print) or that
- * cannot be read, or say that the controllers came to no rest. */
+/* Errors name the document of a kind that has no part in a plan, or say that the controllers came
+ * to no rest. */
 int plan_make(struct arena *a, const struct plan_input *in, struct plan *ret, struct error **err);

@@ -112,8 +112,11 @@ def test_karpenter_gets_pools():
 
 def test_own_nodes_come_from_the_objects(tmp_path):
     byo = changed(resource__instanceType=None)
-    waiting = plan(byo, "--node-provisioner", "byo")
-    assert "waits (" in waiting.stdout and "apps=phi-4-mini" in waiting.stdout
+    refused = plan(byo, "--node-provisioner", "byo")
+    assert "is refused" in refused.stdout and "apps" in refused.stdout
+    lost = NODE.replace('status: "True"', 'status: "False"')
+    waiting = plan(byo, "--node-provisioner", "byo", objects=lost, tmp_path=tmp_path)
+    assert "waits (" in waiting.stdout and "gpu-1" in waiting.stdout, waiting.stdout
     assert "StatefulSet" not in waiting.stdout
     ready = plan(byo, "--node-provisioner", "byo", objects=NODE, tmp_path=tmp_path)
     assert "nodes   1, each 1 x NVIDIA-A100-SXM4-80GB with 80 GiB" in ready.stdout, ready.stdout
@@ -129,6 +132,26 @@ def test_what_cannot_run_is_said_and_asks_for_no_node(change, reason):
     assert result.returncode == 1
     assert reason in result.stdout + result.stderr
     assert "NodeClaim" not in result.stdout
+
+
+@pytest.mark.parametrize("change, field", [
+    ({"metadata__name": "1st"}, "metadata.name"),
+    ({"resource__labelSelector": None}, "labelSelector"),
+    ({"resource__instanceType": None}, "instanceType"),
+    ({"metadata__annotations": {"kaito.sh/performance-mode": "fast"}}, "performance-mode"),
+])
+def test_what_admission_refuses_is_not_planned(change, field):
+    result = plan(changed(**change))
+    assert result.returncode == 1
+    assert "is refused" in result.stdout and field in result.stdout
+    assert "NodeClaim" not in result.stdout
+
+
+def test_one_that_is_refused_does_not_hide_the_others():
+    result = plan(changed(metadata__name="1st") + "\n---\n" + QUICK_START)
+    assert result.returncode == 1
+    assert "Workspace 1st\n  is refused" in result.stdout
+    assert "nodes   1 of Standard_NC24ads_A100_v4" in result.stdout
 
 
 @pytest.mark.parametrize("text, part", [
