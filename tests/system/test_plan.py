@@ -5,24 +5,11 @@ import subprocess
 import pytest
 import yaml
 
-from conftest import KAITO
+from conftest import KAITO, ROOT
 
 pytestmark = pytest.mark.usefixtures("built")
 
-QUICK_START = """
-apiVersion: kaito.sh/v1beta1
-kind: Workspace
-metadata:
-  name: workspace-phi-4-mini
-resource:
-  instanceType: "Standard_NC24ads_A100_v4"
-  labelSelector:
-    matchLabels:
-      apps: phi-4-mini
-inference:
-  preset:
-    name: phi-4-mini-instruct
-"""
+QUICK_START = (ROOT / "examples" / "inference" / "kaito_workspace_phi_4_mini.yaml").read_text()
 NODE = """
 apiVersion: v1
 kind: Node
