@@ -12,6 +12,7 @@
 
 EMBEDDED(presets);
 EMBEDDED(presets_gguf);
+EMBEDDED(models_precise);
 
 #define MAX_ALIASES 4
 
@@ -110,6 +111,23 @@ static void add_names(struct catalog *c)
     }
 }
 
+static void read_facts(struct catalog *c)
+{
+    struct json *rows = NULL;
+    json_parse(c->a, data_models_precise, data_models_precise_size, &rows, NULL);
+    JSON_FOREACH(it, rows) {
+        struct model_facts *f = arena_alloc(c->a, sizeof(*f));
+        struct preset *p =
+            map_get(c->by_name[WEIGHTS_SAFETENSORS], str_lower(c->a, text(it.value, "id")));
+        if (!p || !model_facts_read(json_get(it.value, "config"), f))
+            continue;
+        f->source = text(it.value, "source");
+        f->file_size = json_find_str(it.value, "fileSize");
+        f->layers_unknown = json_find_bool(it.value, false, "layersUnknown");
+        p->facts = f;
+    }
+}
+
 struct catalog *catalog_new(void)
 {
     struct catalog *c = NEW0(struct catalog);
@@ -127,6 +145,7 @@ struct catalog *catalog_new(void)
     c->by_name[1] = map_new(NULL);
     add_names(c);
     catalog_read_skus(c);
+    read_facts(c);
     return c;
 }
 

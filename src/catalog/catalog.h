@@ -3,6 +3,7 @@
  * Immutable once made; any thread may read it. Pure. */
 #pragma once
 
+#include "catalog/facts.h"
 #include "json/json.h"
 
 enum weights_format { WEIGHTS_SAFETENSORS, WEIGHTS_GGUF };
@@ -45,6 +46,7 @@ struct preset {
     bool cuda_toolkit;
     const struct json *vllm;            /* flags: name -> value, "" for a bare flag */
     const struct json *transformers;    /* the same; NULL when this runtime cannot run it */
+    const struct model_facts *facts;    /* for the precise estimate; NULL when there are none */
     const struct preset_tuning *tuning; /* NULL when it cannot be tuned */
 };
 

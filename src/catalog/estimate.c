@@ -36,7 +36,7 @@ int estimate_model(const struct preset *p, const struct gpu *gpu, int64_t contex
         .weights = (double)file_bytes * WEIGHTS_FACTOR,
     };
     e.usable = e.gpu * UTILIZATION;
-    e.cache = (double)(e.context * p->bytes_per_token) / (double)gpu->count;
+    e.cache = (double)e.context * (double)p->bytes_per_token / (double)gpu->count;
     double fixed = e.base + e.cache;
     if (e.usable <= fixed)
         return refuse(
@@ -60,6 +60,8 @@ int estimate_model(const struct preset *p, const struct gpu *gpu, int64_t contex
                 "model cannot be spread over slices: choose a larger profile or a smaller model",
                 p->name, e.weights / GIB_F, (double)gpu->bytes / GIB_F, e.room / GIB_F),
             "MIGSliceTooSmall");
+    e.layout = layout_reference(p, gpu, e.nodes);
+    e.weights_share = e.weights * WEIGHTS_OVERHEAD / (double)(e.layout.tensor * e.layout.pipeline);
     *ret = e;
     return 0;
 }

@@ -16,6 +16,7 @@ static void read_sku(const struct json *row, struct sku *s)
     s->vendor = json_find_str(row, "vendor");
     s->gpu_count = json_find_int(row, 0, "gpuCount");
     s->gpu_bytes = json_find_int(row, 0, "gpuMemoryGiB") * (int64_t)GIB;
+    s->visible_bytes = json_find_int(row, 0, "visibleMiB") * s->gpu_count * (int64_t)MIB;
     s->compute_capability = (int)(json_double(json_get(row, "computeCapability"), 0) * 10 + 0.5);
     s->nvme = json_find_bool(row, false, "nvmeDisk");
 }
@@ -86,6 +87,7 @@ int gpu_from_sku(const struct sku *s, struct gpu *ret)
         .product = s->gpu_model,
         .count = s->gpu_count,
         .bytes = s->gpu_bytes,
+        .visible = s->visible_bytes,
         .resource = "nvidia.com/gpu",
         .profile = "",
         .compute_capability = s->compute_capability,

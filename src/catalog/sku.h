@@ -11,7 +11,8 @@ struct sku {
     const char *gpu_model; /* "NVIDIA A100" */
     const char *vendor;    /* "nvidia", "amd", "aws-neuron" */
     int64_t gpu_count;
-    int64_t gpu_bytes;      /* memory of all its GPUs */
+    int64_t gpu_bytes;      /* memory of all its GPUs, as it is sold */
+    int64_t visible_bytes;  /* of all its GPUs, as the driver shows it; 0: unknown */
     int compute_capability; /* of CUDA, times ten: 80, 86, 90; 0: none */
     bool nvme;              /* has a local disk that weights can lie on */
 };

@@ -3,12 +3,13 @@
 #pragma once
 
 #include "catalog/catalog.h"
-#include "catalog/gpu.h"
+#include "catalog/layout.h"
 
 struct vllm_request {
     const struct preset *preset;
     const struct gpu *gpu;
     int64_t nodes;
+    const struct layout *layout; /* NULL: layout_reference() */
     const char *served_name;
     const char *config_file;      /* NULL: none */
     const char *performance_mode; /* NULL or "balanced": the default */

@@ -6,8 +6,7 @@
 #include "base/str.h"
 
 #define DEFAULT_CONTEXT 2048
-#define MAX_FIGURE ((int64_t)1 << 31) /* of layers, heads, sizes; larger ones are nonsense */
-#define CACHE_BYTES 2                 /* of an element of the key-value cache */
+#define CACHE_BYTES 2 /* of an element of the key-value cache */
 #define DISK_EXTRA_GIB 80
 
 /* ---- parsing -------------------------------------------------------------------------------------------------- */
@@ -73,58 +72,14 @@ int hub_config_parse(struct arena *a, const char *text, size_t len, struct json 
 
 /* ---- figures -------------------------------------------------------------------------------------------------- */
 
-/* A number, or a string that is one. */
-static bool figure_of(const struct json *v, int64_t *ret)
+/* As KAITO reckons it: every layer keeps everything, in half precision. */
+static int64_t bytes_per_token(const struct model_facts *f)
 {
-    double d = json_double(v, NAN);
-    if (json_is_string(v) && str_to_double(json_string(v), &d) < 0)
-        return false;
-    if (!(d >= -1 && d <= (double)MAX_FIGURE))
-        return false;
-    *ret = (int64_t)d;
-    return true;
-}
-
-/* The first of the keys (NULL-terminated) that has a figure. */
-static int64_t figure(const struct json *config, const char *const *keys, int64_t otherwise)
-{
-    int64_t n = otherwise;
-    for (; *keys; keys++)
-        if (figure_of(json_get(config, *keys), &n))
-            return n;
-    return otherwise;
-}
-#define FIGURE(config, otherwise, ...)                                                             \
-    figure((config), (const char *const[]){ __VA_ARGS__, NULL }, (otherwise))
-
-/* Elements of the cache for one token in one layer. */
-static double cache_elements(const struct json *config, const char **ret_type)
-{
-    int64_t heads = FIGURE(config, 0, "num_attention_heads", "n_head", "n_heads");
-    int64_t kv_heads = FIGURE(config, 0, "num_key_value_heads", "n_head_kv", "n_kv_heads");
-    int64_t head_dim = FIGURE(config, 0, "head_dim", "attention_head_dim");
-    int64_t latent = FIGURE(config, -1, "kv_lora_rank");
-    if (head_dim <= 0 && heads > 0)
-        head_dim = FIGURE(config, 0, "hidden_size", "n_embd", "d_model", "dim") / heads;
-    if (kv_heads <= 0)
-        kv_heads = json_find_bool(config, false, "multi_query") ? 1 : heads;
-    if (latent > 0) {
-        *ret_type = "MLA";
-        return (double)(latent + MAX(FIGURE(config, 0, "qk_rope_head_dim"), (int64_t)0));
-    }
-    *ret_type = "";
-    if (heads <= 0 || kv_heads <= 0 || head_dim <= 0)
-        return 0;
-    *ret_type = heads == kv_heads ? "MHA" : kv_heads == 1 ? "MQA" : "GQA";
-    return 2 * (double)kv_heads * (double)head_dim;
-}
-
-static int64_t bytes_per_token(const struct json *config)
-{
-    const char *type;
-    int64_t layers = FIGURE(config, 0, "num_hidden_layers", "n_layer", "n_layers");
-    double bytes = cache_elements(config, &type) * (double)MAX(layers, (int64_t)0) * CACHE_BYTES;
-    return (int64_t)MIN(bytes, 1e12);
+    double elements = f->latent > 0 ? (double)f->latent
+                      : f->kv_heads > 0 && f->head_dim > 0
+                          ? 2 * (double)f->kv_heads * (double)f->head_dim
+                          : 0;
+    return (int64_t)MIN(elements * (double)MAX(f->layers, INT64_C(0)) * CACHE_BYTES, 1e9);
 }
 
 /* ---- the preset ----------------------------------------------------------------------------------------------- */
@@ -187,8 +142,11 @@ int hub_make_preset(struct arena *a, const struct hub_rules *rules, const struct
         .mistral = m->weights.format == HUB_MISTRAL,
         .quantized = !str_empty(method),
     };
-    int64_t context = FIGURE(m->config, 0, "max_position_embeddings", "n_ctx", "seq_length",
-                             "max_seq_len", "max_sequence_length", "model_max_length");
+    int64_t context = MODEL_FIGURE(m->config, 0, "max_position_embeddings", "n_ctx", "seq_length",
+                                   "max_seq_len", "max_sequence_length", "model_max_length");
+    struct model_facts facts;
+    bool known = model_facts_read(m->config, &facts);
+    facts.source = "its configuration";
     double gib = (double)m->weights.bytes / (double)GIB;
     struct preset *p = arena_zalloc(a, sizeof(*p));
     *p = (struct preset){
@@ -203,7 +161,7 @@ int hub_make_preset(struct arena *a, const struct hub_rules *rules, const struct
         .architecture = str_or_empty(json_string(json_at(architectures, 0))),
         .file_size = arena_printf(a, "%.2fGi", gib),
         .disk = arena_printf(a, "%lldGi", (long long)(gib + DISK_EXTRA_GIB)),
-        .bytes_per_token = bytes_per_token(m->config),
+        .bytes_per_token = bytes_per_token(&facts),
         .readiness_seconds = readiness(gib),
         .no_cpu_offload = hub_rules_no_cpu_offload(rules, &traits),
         .deep_gemm = hub_rules_deep_gemm(rules, &traits),
@@ -211,6 +169,11 @@ int hub_make_preset(struct arena *a, const struct hub_rules *rules, const struct
         .vllm = hub_rules_vllm(rules, a, &traits),
         .transformers = lent_transformers(catalog, name),
     };
+    if (known) {
+        struct model_facts *copy = arena_alloc(a, sizeof(*copy));
+        *copy = facts;
+        p->facts = copy;
+    }
     *ret = p;
     return 0;
 }
@@ -228,5 +191,10 @@ struct preset *hub_copy_preset(struct arena *a, const struct preset *p)
     copy->file_size = arena_strdup(a, p->file_size);
     copy->disk = arena_strdup(a, p->disk);
     copy->vllm = json_clone(a, p->vllm);
+    if (p->facts) {
+        struct model_facts *facts = arena_alloc(a, sizeof(*facts));
+        *facts = *p->facts; /* its texts are constants */
+        copy->facts = facts;
+    }
     return copy;
 }
