@@ -23,9 +23,10 @@
 #define CALL_TIMEOUT_MS 10000
 #define NS_PER_HOUR (3600 * NS_PER_S)
 #define LOOK_AGAIN_NS (600 * NS_PER_S)
-#define SETTLE_NS (5 * NS_PER_S)   /* until API servers know of a changed configuration */
-#define LAST_MOMENT_NS NS_PER_HOUR /* before its end the old certificate is given up in any case   \
-                                    */
+#define SETTLE_NS (5 * NS_PER_S) /* until API servers know of a changed configuration */
+#define LAST_MOMENT_NS                                                                             \
+    NS_PER_HOUR /* before its end the old certificate is given up in any case                      \
+                 */
 #define RETRY_FIRST_NS (1 * NS_PER_S)
 #define RETRY_LAST_NS (30 * NS_PER_S)
 #define MAX_CONFLICTS 5
@@ -223,12 +224,14 @@ static int look(struct webhook *w, int64_t *ret_wait_ns, struct error **err)
     int r = read_configurations(&l, err);
     if (r == 0)
         r = read_certs(&l, err);
+    int64_t settle = INT64_MAX;
+    if (r < 0 && r != -ERROR_CONFLICT && l.certs.cert)
+        change_over(w, &l.certs, false, &settle, NULL); /* not renewed, but good for a while */
     if (r < 0)
         return r;
     int written = write_configurations(&l, err);
     if (written == -ERROR_CONFLICT)
         return written;
-    int64_t settle = INT64_MAX;
     r = change_over(w, &l.certs, written == 0, &settle, written < 0 ? NULL : err);
     if (written < 0)
         return written;
