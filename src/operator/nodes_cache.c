@@ -347,8 +347,10 @@ static void on_served(void *ctx, bool served)
 struct informer *nodes_cache_classes(struct nodes_cache *c, informer_served_handler *served,
                                      void *ctx)
 {
-    c->classes_served = served;
-    c->classes_ctx = ctx;
+    if (c->classes) {
+        c->classes_served = served;
+        c->classes_ctx = ctx;
+    }
     return c->classes;
 }
 

@@ -343,6 +343,11 @@ bool workspace_controller_current(struct workspace_controller *w)
     return nodes_cache_current(w->caches.nodes);
 }
 
+size_t workspace_controller_nodes(struct workspace_controller *w)
+{
+    return nodes_cache_count(w->caches.nodes);
+}
+
 struct controller *workspace_controller_inner(struct workspace_controller *w)
 {
     return w->controller;

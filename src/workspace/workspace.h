@@ -29,6 +29,7 @@ int workspace_controller_explain(struct workspace_controller *w, const char *ns,
 
 /* For tests: its caches have what the Workspaces ask for. */
 bool workspace_controller_current(struct workspace_controller *w);
+size_t workspace_controller_nodes(struct workspace_controller *w); /* how many are cached */
 
 /* Waits, for tests and status pages: */
 const char *workspace_state(const struct json *workspace); /* status.state, "" when unset */
