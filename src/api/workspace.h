@@ -12,12 +12,14 @@
 #define WORKSPACE_LOAD_BALANCER "kaito.sh/enablelb"
 #define WORKSPACE_DISABLE_BENCHMARK "kaito.sh/disable-benchmark"
 #define WORKSPACE_PERFORMANCE_MODE "kaito.sh/performance-mode"
+#define WORKSPACE_LOCAL_WEIGHTS "kaito.sh/use-local-weights"
 #define WORKSPACE_IMAGE_FAMILY "kaito.sh/node-image-family"
 #define WORKSPACE_NODE_CLASS "kaito.sh/node-class-name"
 #define WORKSPACE_NODE_COUNT "kaito.sh/node-count" /* ours: instead of the estimate */
 #define WORKSPACE_CREATED_BY "inferenceset.kaito.sh/created-by" /* labels */
 #define WORKSPACE_MRI_CREATED_BY "multiroleinference.kaito.sh/created-by"
 #define WORKSPACE_ROLE "kaito.sh/inference-role"
+#define WORKSPACE_UPGRADE "kaito.sh/upgrade-to-version"
 
 /* Longest name that works: the controller-revision-hash label of its pods is the name, a dash and
  * ten characters. */

@@ -31,6 +31,18 @@ static void suit_old_gpu(struct arena *a, const struct gpu *gpu, struct json *fl
         json_set_str(a, flags, "no-enable-chunked-prefill", "");
 }
 
+static void add_source(struct arena *a, const struct vllm_request *q, struct json *flags)
+{
+    if (!q->source) {
+        json_set_str(a, flags, "model", str_lower(a, q->preset->id));
+        json_set_str(a, flags, "download-dir", "/workspace/weights");
+        return;
+    }
+    json_set_str(a, flags, "model", q->source);
+    json_set_str(a, flags, "load-format", "runai_streamer");
+    json_del(flags, "load_format"); /* the same option in other letters */
+}
+
 struct json *vllm_flags(struct arena *a, const struct vllm_request *q)
 {
     struct json *flags = json_clone(a, q->preset->vllm);
@@ -42,8 +54,7 @@ struct json *vllm_flags(struct arena *a, const struct vllm_request *q)
     if (!json_get(flags, "kv-events-config"))
         json_set_str(a, flags, "kv-events-config", "'{\"enable_kv_cache_events\":true}'");
     json_set_str(a, flags, "compilation-config.pass_config.fuse_allreduce_rms", "False");
-    json_set_str(a, flags, "model", str_lower(a, q->preset->id));
-    json_set_str(a, flags, "download-dir", "/workspace/weights");
+    add_source(a, q, flags);
     json_set_str(a, flags, "kaito-config-file", q->config_file);
     if (q->performance_mode && !STREQ(q->performance_mode, "balanced"))
         json_set_str(a, flags, "performance-mode", q->performance_mode);

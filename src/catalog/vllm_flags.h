@@ -14,7 +14,8 @@ struct vllm_request {
     const char *config_file;      /* NULL: none */
     const char *performance_mode; /* NULL or "balanced": the default */
     bool adapters;
-    bool decode_role; /* listens on 5001, behind a sidecar */
+    const char *source; /* where the weights are read from, a path or URI; NULL: Hugging Face */
+    bool decode_role;   /* listens on 5001, behind a sidecar */
 };
 
 /* {"flag": "value"}, sorted; "" is a bare flag. Values are as a shell wants them. */

@@ -270,6 +270,11 @@ static void add_informers(struct workspace_controller *w, struct manager *m)
                                &(struct informer_options){ .label_selector = WORKSPACE_LABEL,
                                                            .optional = true,
                                                            .project = observe_project_job });
+    c->storage_classes = manager_informer(m, &KUBE_STORAGE_CLASSES,
+                                          &(struct informer_options){
+                                              .field_selector = "metadata.name=" LOCAL_DISK_CLASS,
+                                              .optional = true,
+                                              .project = observe_project_storage_class });
     c->pods = informer_for(m, &KUBE_PODS, WORKSPACE_LABEL, NULL, observe_project_pod);
     c->nodes = nodes_cache_new(m, w->settings, &NODES_OF_WORKSPACES, w->clock);
     /* before the watch that puts the key into the queue */

@@ -71,23 +71,7 @@ static void decide_deletion(struct decider *d)
 
 /* ---- can it work --------------------------------------------------------------------------------------------------- */
 
-static void check_adapters(struct decider *d)
-{
-    if (d->ws.template)
-        return;
-    if (d->ws.adapters && d->choice.engine != &engine_vllm)
-        decider_problem(d, true, "AdaptersUnsupported",
-                        arena_printf(d->a, "%s runs no adapters; remove inference.adapters",
-                                     d->choice.engine->name));
-    JSON_FOREACH(it, d->ws.adapters)
-        if (!json_is_object(json_find(it.value, "source", "volumeSource")) ||
-            !json_find_str(it.value, "source", "name"))
-            decider_problem(
-                d, true, "AdaptersUnsupported",
-                "this version takes adapters from volumes only; each needs source.name and source.volumeSource");
-}
-
-static void decide_engine(struct decider *d)
+void decide_engine(struct decider *d)
 {
     struct error *err = NULL;
     if (workspace_check(&d->ws, &err) < 0) {
@@ -105,7 +89,7 @@ static void decide_engine(struct decider *d)
         decider_problem_error(d, true, err);
         return;
     }
-    check_adapters(d);
+    decide_adapter_checks(d);
 }
 
 static const char *gib(struct arena *a, uint64_t bytes)
@@ -170,6 +154,7 @@ void decide_all(struct arena *a, const struct decide_input *in, struct decision 
     decide_gpu(d);
     decide_nodes(d);
     decide_weights(d);
+    decide_weights_place(d);
     decide_workload(d);
     decide_status(d);
 }

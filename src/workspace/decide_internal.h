@@ -26,6 +26,10 @@ struct decider {
     struct nodes_result nodes;
     const struct json *own_labels; /* that its nodes carry beyond those that the user wants */
     bool resource_ready;
+    enum weights_place place;
+    const char *weights_source; /* NULL: Hugging Face */
+    bool disk_full;             /* the local disks cannot take the weights */
+    bool upgrading;             /* the engine image is being replaced */
     struct problem problem;
 };
 
@@ -40,6 +44,8 @@ void decider_problem(struct decider *d, bool final, const char *reason, const ch
 /* From an error with a reason; frees it. */
 void decider_problem_error(struct decider *d, bool final, struct error *err);
 
+/* decide.c: whether the specification can work at all, and what runs it. */
+void decide_engine(struct decider *d);
 /* decide_revision.c: the ControllerRevision of this specification, the annotations that name it,
  * and the finalizer. */
 void decide_identity(struct decider *d);
@@ -72,6 +78,17 @@ bool decide_workload_current(
     const struct decider *d); /* its pods are of this specification, as far as is known */
 /* decide_status.c */
 void decide_status(struct decider *d);
+
+struct json *decide_statefulset_spec(const struct decider *d);
+/* rollout.c: what of a changed specification goes to a StatefulSet that is there. */
+void decide_rollout(struct decider *d);
+
+/* weights.c */
+void decide_weights_place(struct decider *d);
+struct json *decide_weights_claims(const struct decider *d); /* NULL when there are none */
+void decide_weights_status(const struct decider *d, struct json *conditions);
+/* adapters.c */
+void decide_adapter_checks(struct decider *d);
 
 /* tuning.c */
 void decide_tuning_choice(struct decider *d); /* whether it can work; preset and method */

@@ -132,6 +132,7 @@ void decide_status(struct decider *d)
         set_tuning_conditions(d, status, conditions);
     else
         set_inference_conditions(d, status, conditions);
+    decide_weights_status(d, conditions);
     d->out->status = status;
 }
 

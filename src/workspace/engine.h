@@ -10,6 +10,14 @@
 
 struct engine;
 
+/* Where the weights are. */
+enum weights_place {
+    PLACE_EMPTY_DIR,
+    PLACE_LOCAL_DISK, /* a claim of each pod for a disk of its node */
+    PLACE_HOST,       /* a directory that the nodes have already */
+    PLACE_STREAMED,   /* nowhere on the node */
+};
+
 struct engine_request {
     const struct engine *engine;
     const struct workspace *ws;
@@ -19,6 +27,8 @@ struct engine_request {
     const struct gpu *gpu; /* of one node; NULL for engines that ask for none */
     uint64_t weight_bytes; /* 0: unknown */
     int64_t nodes;
+    enum weights_place place;
+    const char *weights_source; /* a path or URI; NULL: Hugging Face */
 };
 
 struct engine {
@@ -29,9 +39,12 @@ struct engine {
     bool needs_gpu;        /* its nodes must have labels that say what GPUs they have */
     bool spans_nodes;      /* a model that is too large for one node is spread over several */
     bool benchmarks;       /* measures itself before it gets ready */
-    bool replaces_pods; /* a changed specification replaces the whole pod template; else only what
-                           the Go operator would update: environment, mounts, volumes, what runs
-                           before */
+    bool runs_adapters;
+    bool streams_weights; /* can read them where they are */
+    bool in_base_image;   /* has no image of its own */
+    bool replaces_pods;   /* a changed specification replaces the whole pod template; else only what
+                             the Go operator would update: environment, mounts, volumes, what runs
+                             before */
 
     /* Ports of the Service. */
     struct json *(*service_ports)(struct arena *a, enum load_balancer lb);
@@ -90,6 +103,14 @@ struct json *engine_field_env(struct arena *a, const char *name, const char *fie
 #define ENGINE_CONFIG_FILE "/mnt/config/inference_config.yaml"
 #define ENGINE_WEIGHTS_DIR "/workspace/weights"
 #define ENGINE_WEIGHTS_VOLUME "model-weights-volume"
+
+/* ---- adapters (adapters.c) ------------------------------------------------------------------------------------------ */
+
+void adapters_append_env(struct arena *a, const struct json *adapters, struct json *env);
+void adapters_append_mounts(struct arena *a, const struct json *adapters, struct json *mounts);
+void adapters_append_volumes(struct arena *a, const struct json *adapters, struct json *volumes);
+void adapters_append_pullers(struct arena *a, const struct json *adapters, struct json *containers);
+struct json *adapters_pull_secrets(struct arena *a, const struct json *adapters); /* NULL: none */
 
 /* ---- vLLM and transformers (engine_gpu.c) --------------------------------------------------------------------- */
 

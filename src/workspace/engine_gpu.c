@@ -13,6 +13,7 @@
 #define KV_EVENTS_PORT 5557
 #define CUDA_DIR "/opt/kaito/cuda/129"
 #define CUDA_VOLUME "cuda-toolkit-hostpath"
+#define HOST_WEIGHTS_VOLUME "model-weights-hostpath"
 #define PROBE_PERIOD 10
 
 /* ---- what is asked for --------------------------------------------------------------------------------------------- */
@@ -74,6 +75,7 @@ static const char *vllm_line(struct arena *a, const struct engine_request *q)
                                  .performance_mode =
                                      meta_annotation(q->ws->json, WORKSPACE_PERFORMANCE_MODE),
                                  .adapters = q->ws->adapters != NULL,
+                                 .source = q->weights_source,
                                  .decode_role = is_decode(q),
                              });
     if (!spans_nodes(q))
@@ -182,50 +184,19 @@ static struct json *value_env(struct arena *a, const char *name, const char *val
     return OBJ("name", STR(name), "value", STR(value));
 }
 
-/* Adapters that lie in volumes. The strength goes by an environment variable of the adapter's name.
- */
-static void append_adapter_strengths(struct arena *a, const struct engine_request *q,
-                                     struct json *env)
-{
-    JSON_FOREACH(it, q->ws->adapters) {
-        const char *strength = json_find_str(it.value, "strength");
-        if (strength)
-            json_append(env, value_env(a, json_find_str(it.value, "source", "name"), strength));
-    }
-}
-
-static void append_adapter_mounts(struct arena *a, const struct engine_request *q,
-                                  struct json *mounts)
-{
-    JSON_FOREACH(it, q->ws->adapters) {
-        const char *name = json_find_str(it.value, "source", "name");
-        json_append(mounts, OBJ("name", STRF("adapter-volume-%s", name), "mountPath",
-                                STRF("/mnt/adapter/%s", name)));
-    }
-}
-
-static void append_adapter_volumes(struct arena *a, const struct engine_request *q,
-                                   struct json *list)
-{
-    JSON_FOREACH(it, q->ws->adapters) {
-        const struct json *source = json_get(it.value, "source");
-        struct json *volume = json_clone(a, json_get(source, "volumeSource"));
-        json_set(a, volume, "name", STRF("adapter-volume-%s", json_find_str(source, "name")));
-        json_append(list, volume);
-    }
-}
-
 static struct json *vllm_env(struct arena *a, const struct engine_request *q)
 {
     struct json *env = ARR(value_env(a, "VLLM_USE_FLASHINFER_SAMPLER", "0"),
                            value_env(a, "VLLM_USE_DEEP_GEMM", q->preset->deep_gemm ? "1" : "0"),
                            q->preset->cuda_toolkit ? value_env(a, "CUDA_HOME", CUDA_DIR) : NULL);
+    if (q->weights_source)
+        json_append(env, value_env(a, "KAITO_PROCESSOR", q->weights_source));
     if (role(q)) {
         json_append(env, value_env(a, "KAITO_INFERENCE_ROLE", role(q)));
         json_append(env, engine_field_env(a, "VLLM_NIXL_SIDE_CHANNEL_HOST", "status.podIP"));
     }
     json_append(env, engine_token(a, q));
-    append_adapter_strengths(a, q, env);
+    adapters_append_env(a, q->ws->adapters, env);
     if (spans_nodes(q))
         json_append(env, engine_field_env(a, "POD_INDEX",
                                           "metadata.labels['apps.kubernetes.io/pod-index']"));
@@ -234,19 +205,37 @@ static struct json *vllm_env(struct arena *a, const struct engine_request *q)
 
 static struct json *transformers_env(struct arena *a, const struct engine_request *q)
 {
-    struct json *token = engine_token(a, q);
-    return token ? ARR(token) : NULL;
+    struct json *env = ARR(engine_token(a, q));
+    adapters_append_env(a, q->ws->adapters, env);
+    return json_size(env) > 0 ? env : NULL;
 }
 
 /* clang-format off */
+static struct json *weights_mount(struct arena *a, const struct engine_request *q)
+{
+    if (q->place == PLACE_STREAMED)
+        return NULL;
+    if (q->place == PLACE_HOST)
+        return OBJ("name", STR(HOST_WEIGHTS_VOLUME), "mountPath", STR(q->weights_source), "readOnly", BOOL(true));
+    return OBJ("name", STR(ENGINE_WEIGHTS_VOLUME), "mountPath", STR(ENGINE_WEIGHTS_DIR));
+}
+
+static struct json *host_volume(struct arena *a, const struct engine_request *q)
+{
+    if (q->place != PLACE_HOST)
+        return NULL;
+    return OBJ("name", STR(HOST_WEIGHTS_VOLUME),
+               "hostPath", OBJ("path", STR(q->weights_source), "type", STR("Directory")));
+}
+
 static struct json *mounts(struct arena *a, const struct engine_request *q)
 {
     bool cuda = is_vllm(q) && q->preset->cuda_toolkit;
     struct json *list = ARR(engine_config_mount(a, q),
-                            OBJ("name", STR(ENGINE_WEIGHTS_VOLUME), "mountPath", STR(ENGINE_WEIGHTS_DIR)),
+                            weights_mount(a, q),
                             cuda ? OBJ("name", STR(CUDA_VOLUME), "mountPath", STR(CUDA_DIR), "readOnly", BOOL(true)) : NULL,
                             engine_dshm_mount(a));
-    append_adapter_mounts(a, q, list);
+    adapters_append_mounts(a, q->ws->adapters, list);
     return list;
 }
 
@@ -286,22 +275,31 @@ static struct json *volumes(struct arena *a, const struct engine_request *q)
     struct json *path = cuda ? OBJ("path", STR(CUDA_DIR), "type", STR("DirectoryOrCreate")) : NULL;
     struct json *list = ARR(engine_config_volume(a, q),
                             cuda ? OBJ("name", STR(CUDA_VOLUME), "hostPath", path) : NULL,
+                            host_volume(a, q),
                             engine_dshm_volume(a));
-    append_adapter_volumes(a, q, list);
-    json_append(list, OBJ("name", STR(ENGINE_WEIGHTS_VOLUME), "emptyDir", EMPTY_OBJ()));
+    adapters_append_volumes(a, q->ws->adapters, list);
+    if (q->place == PLACE_EMPTY_DIR)
+        json_append(list, OBJ("name", STR(ENGINE_WEIGHTS_VOLUME), "emptyDir", EMPTY_OBJ()));
     return list;
 }
 
 /* Models that compile kernels need NVIDIA's compiler: put once on each node, pods of one node take turns. */
-static struct json *init_containers(struct arena *a, const struct engine_request *q)
+static struct json *cuda_container(struct arena *a, const struct engine_request *q)
 {
     if (!is_vllm(q) || !q->preset->cuda_toolkit)
         return NULL;
-    return ARR(OBJ("name", STR("cuda-toolkit-provisioner"),
-                   "image", STR(engine_base_image(a, q->settings)),
-                   "command", ARR(STR("/bin/sh"), STR("-c"), STR("flock \"$1\" /workspace/cuda-provision.sh \"$1\""),
-                                  STR("sh"), STR(CUDA_DIR)),
-                   "volumeMounts", ARR(OBJ("name", STR(CUDA_VOLUME), "mountPath", STR(CUDA_DIR)))));
+    return OBJ("name", STR("cuda-toolkit-provisioner"),
+               "image", STR(engine_base_image(a, q->settings)),
+               "command", ARR(STR("/bin/sh"), STR("-c"), STR("flock \"$1\" /workspace/cuda-provision.sh \"$1\""),
+                              STR("sh"), STR(CUDA_DIR)),
+               "volumeMounts", ARR(OBJ("name", STR(CUDA_VOLUME), "mountPath", STR(CUDA_DIR))));
+}
+
+static struct json *init_containers(struct arena *a, const struct engine_request *q)
+{
+    struct json *list = ARR(cuda_container(a, q));
+    adapters_append_pullers(a, q->ws->adapters, list);
+    return json_size(list) > 0 ? list : NULL;
 }
 /* clang-format on */
 
@@ -334,6 +332,9 @@ const struct engine engine_vllm = {
     .needs_gpu = true,
     .spans_nodes = true,
     .benchmarks = true,
+    .runs_adapters = true,
+    .streams_weights = true,
+    .in_base_image = true,
     .service_ports = vllm_ports,
     .container = container,
     .volumes = volumes,
@@ -345,6 +346,8 @@ const struct engine engine_transformers = {
     .name = "transformers",
     .format = WEIGHTS_SAFETENSORS,
     .needs_gpu = true,
+    .runs_adapters = true,
+    .in_base_image = true,
     .service_ports = transformers_ports,
     .container = container,
     .volumes = volumes,

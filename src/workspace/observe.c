@@ -4,6 +4,7 @@
 
 #include "api/workspace.h"
 #include "base/str.h"
+#include "catalog/sku.h"
 #include "kube/meta.h"
 #include "kube/selector.h"
 #include "workspace/engine.h"
@@ -11,6 +12,7 @@
 #include "json/build.h"
 
 #define MAX_LOG (32 * MIB)
+#define MAX_CAPACITIES (8 * MIB)
 
 /* ---- projections ---------------------------------------------------------------------------------------------------- */
 
@@ -45,12 +47,18 @@ static const char *const top_keys[] = { "apiVersion", "kind", "metadata", "spec"
 
 void observe_project_workload(struct arena *a, struct json *obj)
 {
-    static const char *const spec_keys[] = { "type", "replicas", "template", NULL };
+    static const char *const spec_keys[] = { "type", "replicas", "template", "volumeClaimTemplates",
+                                             NULL };
     static const char *const template_keys[] = { "spec", NULL };
-    static const char *const pod_keys[] = { "containers", NULL };
-    static const char *const container_keys[] = { "name", "startupProbe", NULL };
+    static const char *const pod_keys[] = { "containers", "initContainers", "volumes",
+                                            "imagePullSecrets", NULL };
+    static const char *const container_keys[] = { "name",         "image",        "command", "env",
+                                                  "volumeMounts", "startupProbe", NULL };
+    static const char *const claim_keys[] = { "metadata", NULL };
     static const char *const probe_keys[] = { "exec", NULL };
-    static const char *const status_keys[] = { "readyReplicas", "replicas", NULL };
+    static const char *const status_keys[] = { "readyReplicas",      "replicas",
+                                               "observedGeneration", "currentRevision",
+                                               "updateRevision",     NULL };
     static const char *const foreign_keys[] = {
         "name", "namespace", "uid", "resourceVersion", "ownerReferences", NULL
     };
@@ -64,9 +72,23 @@ void observe_project_workload(struct arena *a, struct json *obj)
         keep_only(it.value, container_keys);
         keep_in(it.value, "startupProbe", probe_keys);
     }
+    JSON_FOREACH(it, json_find(obj, "spec", "volumeClaimTemplates"))
+        keep_only(it.value, claim_keys);
     bool ours = str_eq(json_find_str(meta_controller_of(obj), "kind"), KUBE_WORKSPACES.kind);
     keep_only(metadata, ours ? identity_keys : foreign_keys);
     json_del(json_get(metadata, "annotations"), "kubectl.kubernetes.io/last-applied-configuration");
+    if (!ours) { /* only that it is there counts */
+        json_del(obj, "spec");
+        json_del(obj, "status");
+    }
+}
+
+void observe_project_storage_class(struct arena *a, struct json *obj)
+{
+    static const char *const keys[] = { "apiVersion", "kind", "metadata", "provisioner", NULL };
+    static const char *const metadata_keys[] = { "name", "uid", "resourceVersion", NULL };
+    keep_only(obj, keys);
+    keep_in(obj, "metadata", metadata_keys);
 }
 
 void observe_project_job(struct arena *a, struct json *obj)
@@ -248,6 +270,28 @@ static int observe_deployment(struct arena *a, struct kube_client *c,
     return 0;
 }
 
+/* Only before the disks are asked for. A server that does not tell, or not us, is no reason to do
+ * without them. */
+static void observe_local_disks(struct arena *a, struct kube_client *c,
+                                const struct workspace_caches *caches,
+                                const struct operator_settings *settings,
+                                const struct workspace *ws, const struct catalog *catalog,
+                                struct observed *o)
+{
+    CLEANUP(kube_object_cleanup)
+    struct kube_object *class = informer_get(caches->storage_classes, NULL, LOCAL_DISK_CLASS);
+    const struct sku *sku = sku_find(catalog, settings->cloud, ws->instance_type);
+    o->local_disk_class = class != NULL;
+    if (!class || o->statefulset || ws->deleting || ws->template || ws->tuning || !sku ||
+        !sku->nvme || json_size(o->nodes.nodes) == 0)
+        return;
+    AUTO_BUF text = BUF_INIT(MAX_CAPACITIES);
+    struct json *list = NULL;
+    if (kube_get_raw(c, "/apis/storage.k8s.io/v1/csistoragecapacities", &text, NULL) == 0 &&
+        json_parse(a, text.data, text.len, &list, NULL) == 0)
+        o->disk_capacities = json_get(list, "items");
+}
+
 int workspace_observe(struct arena *a, const struct workspace_caches *caches, struct kube_client *c,
                       const struct operator_settings *settings, const struct catalog *catalog,
                       const char *ns, const char *name, struct observed *ret,
@@ -273,6 +317,7 @@ int workspace_observe(struct arena *a, const struct workspace_caches *caches, st
     }
     if (!ws.template)
         observe_weights(a, settings, &ws, catalog, &o.weights);
+    observe_local_disks(a, c, caches, settings, &ws, catalog, &o);
     int r = observe_deployment(a, c, settings, &ws, &o, err);
     if (r < 0)
         return r;

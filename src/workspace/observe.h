@@ -8,6 +8,9 @@
 #include "operator/nodes_cache.h"
 #include "workspace/workspace.h"
 
+/* Of disks of the nodes themselves: its name is part of KAITO's charts. */
+#define LOCAL_DISK_CLASS "kaito-local-nvme-disk"
+
 /* Whether the pods of a StatefulSet measure themselves while they start. */
 bool benchmark_expected(const struct json *statefulset);
 
@@ -36,9 +39,12 @@ struct observed {
                                        copy of a tuning's default one */
     const struct json *config_template; /* what that copy is made from */
     const struct json *job;
-    const struct json *revisions; /* array: ControllerRevisions of the Workspace */
-    const struct json *pods;      /* array: pods with its label */
-    struct nodes_facts nodes;     /* nodes that it can use, and what was made to get them */
+    bool local_disk_class;              /* there is a StorageClass LOCAL_DISK_CLASS */
+    const struct json *disk_capacities; /* CSIStorageCapacities, asked for only before a
+                                           StatefulSet with such a disk is made; NULL */
+    const struct json *revisions;       /* array: ControllerRevisions of the Workspace */
+    const struct json *pods;            /* array: pods with its label */
+    struct nodes_facts nodes;           /* nodes that it can use, and what was made to get them */
     struct observed_weights weights;
     const char
         *benchmark_log; /* end of the log of pod 0, read while a benchmark's result is awaited */
@@ -47,7 +53,8 @@ struct observed {
 
 /* The caches that observe() reads. */
 struct workspace_caches {
-    struct informer *workspaces, *statefulsets, *services, *revisions, *pods, *config_maps, *jobs;
+    struct informer *workspaces, *statefulsets, *services, *revisions, *pods, *config_maps, *jobs,
+        *storage_classes;
     struct nodes_cache *nodes;
 };
 
@@ -64,6 +71,7 @@ struct nodes_request workspace_nodes_request(const struct workspace *ws);
 /* Drop what no reconcile reads, for informers. */
 void observe_project_workload(struct arena *a, struct json *obj); /* StatefulSets, Services */
 void observe_project_job(struct arena *a, struct json *obj);
+void observe_project_storage_class(struct arena *a, struct json *obj);
 void observe_project_revision(struct arena *a, struct json *obj);
 void observe_project_pod(struct arena *a, struct json *obj);
 void observe_project_config_map(struct arena *a, struct json *obj);

@@ -150,12 +150,15 @@ static struct json *preset_spec(const struct decider *d)
         .gpu = engine->needs_gpu ? &d->gpu : NULL,
         .weight_bytes = d->o->weights.weight_bytes,
         .nodes = d->target_nodes,
+        .place = d->place,
+        .weights_source = d->weights_source,
     };
     struct json *tolerations = EMPTY_ARR();
     decide_append_tolerations(d, tolerations);
     /* clang-format off */
     struct json *pod = OBJ("affinity", decide_node_affinity(d),
                            "tolerations", tolerations,
+                           "imagePullSecrets", adapters_pull_secrets(a, d->ws.adapters),
                            "initContainers", engine->init_containers ? engine->init_containers(a, &q) : NULL,
                            "containers", ARR(engine->container(a, &q), engine->sidecar ? engine->sidecar(a, &q) : NULL),
                            "volumes", engine->volumes(a, &q));
@@ -164,7 +167,8 @@ static struct json *preset_spec(const struct decider *d)
                "persistentVolumeClaimRetentionPolicy", OBJ("whenScaled", STR("Retain"), "whenDeleted", STR("Delete")),
                "serviceName", STRF("%s-headless", d->ws.name),
                "selector", OBJ("matchLabels", pod_labels(d)),
-               "template", OBJ("metadata", OBJ("labels", pod_labels(d)), "spec", pod));
+               "template", OBJ("metadata", OBJ("labels", pod_labels(d)), "spec", pod),
+               "volumeClaimTemplates", decide_weights_claims(d));
     /* clang-format on */
 }
 
@@ -185,7 +189,7 @@ static struct json *template_spec(const struct decider *d)
                "template", template);
 }
 
-static struct json *statefulset_spec(const struct decider *d)
+struct json *decide_statefulset_spec(const struct decider *d)
 {
     return d->ws.template ? template_spec(d) : preset_spec(d);
 }
@@ -197,63 +201,9 @@ static struct json *statefulset_object(const struct decider *d)
     return OBJ("apiVersion", STR("apps/v1"),
                "kind", STR("StatefulSet"),
                "metadata", decide_owned_metadata(d, d->ws.name, decide_revision_annotation(d)),
-               "spec", statefulset_spec(d));
+               "spec", decide_statefulset_spec(d));
 }
 /* clang-format on */
-
-static void append_op(struct arena *a, struct json *ops, const char *op, const char *path,
-                      struct json *value)
-{
-    json_append(ops, OBJ("op", STR(op), "path", STR(path), "value", value));
-}
-
-/* Of a changed specification the Go operator brings only this to pods that run; the rest stays as
- * they were started. */
-static void append_partial_update(const struct decider *d, struct json *ops)
-{
-    struct arena *a = d->a;
-    const struct json *pod = json_find(preset_spec(d), "template", "spec");
-    const struct json *main = json_at(json_get(pod, "containers"), 0);
-    static const char *const in_container[] = { "env", "volumeMounts" };
-    static const char *const in_pod[] = { "initContainers", "volumes" };
-    for (size_t i = 0; i < COUNT_OF(in_container); i++) {
-        struct json *value = json_clone(a, json_get(main, in_container[i]));
-        append_op(a, ops, "add",
-                  arena_printf(a, "/spec/template/spec/containers/0/%s", in_container[i]),
-                  value ? value : EMPTY_ARR());
-    }
-    for (size_t i = 0; i < COUNT_OF(in_pod); i++) {
-        struct json *value = json_clone(a, json_get(pod, in_pod[i]));
-        append_op(a, ops, "add", arena_printf(a, "/spec/template/spec/%s", in_pod[i]),
-                  value ? value : EMPTY_ARR());
-    }
-}
-
-/* A StatefulSet that is there follows the specification only: edits by others stay, and so does one
- * that was taken over from the Go operator, until the Workspace itself is changed. Those it made
- * from a template carry no revision; they are marked with the one they were found with. A pod
- * template that is replaced is replaced as a whole, so that what was removed from it goes. */
-static void decide_statefulset_update(struct decider *d)
-{
-    struct arena *a = d->a;
-    const char *wanted = arena_printf(a, "%lld", (long long)d->revision);
-    const char *marked = meta_annotation(d->o->statefulset, WORKSPACE_REVISION);
-    const char *has = marked ? marked : meta_annotation(d->ws.json, WORKSPACE_REVISION);
-    bool same = !has || STREQ(has, wanted);
-    if (same && marked)
-        return;
-    struct json *ops = EMPTY_ARR();
-    if (json_is_object(json_find(d->o->statefulset, "metadata", "annotations")))
-        append_op(a, ops, "add", "/metadata/annotations/workspace.kaito.io~1revision", STR(wanted));
-    else
-        append_op(a, ops, "add", "/metadata/annotations", decide_revision_annotation(d));
-    if (!same && (d->ws.template || d->choice.engine->replaces_pods))
-        append_op(a, ops, "replace", "/spec/template",
-                  json_clone(a, json_get(statefulset_spec(d), "template")));
-    else if (!same)
-        append_partial_update(d, ops);
-    decider_write(d, WRITE_JSON_PATCH, &KUBE_STATEFULSETS, d->ws.name, ops);
-}
 
 /* ---- together ------------------------------------------------------------------------------------------------------ */
 
@@ -300,7 +250,7 @@ void decide_workload(struct decider *d)
     if (!d->o->statefulset)
         decider_write(d, WRITE_CREATE, &KUBE_STATEFULSETS, d->ws.name, statefulset_object(d));
     else
-        decide_statefulset_update(d);
+        decide_rollout(d);
 }
 
 bool decide_workload_ready(const struct decider *d)
