@@ -17,12 +17,15 @@
 #include "machine/machine.h"
 #include "metrics/metrics.h"
 #include "models/store.h"
+#include "webhook/rules.h"
 #include "workspace/workspace.h"
 
 /* ClusterIPs and pod addresses: two /16 of loopback, so that they are reachable from this machine
  * only. */
 #define SERVICE_CIDR "127.96.0.0/16"
 #define POD_CIDR "127.97.0.0/16"
+
+#define MAX_HOOKS 8
 
 struct onebox {
     struct arena *a; /* strings of the options and paths */
@@ -38,6 +41,8 @@ struct onebox {
     struct workspace_controller *workspaces;
     struct inference_set_controller *sets;
     struct operator_settings settings;
+    struct webhook_rules *rules;
+    struct apiserver_admission admission[MAX_HOOKS];
     atomic_bool ready;
 };
 
@@ -72,6 +77,43 @@ static int find_shim(struct arena *a, const char *engine_path, const char **ret,
         engine_path);
 }
 
+static void set_settings(struct onebox *box, const char *models_dir)
+{
+    box->settings = (struct operator_settings){
+        .provisioner = PROVISIONER_BYO,
+        .cloud = "",
+        .image_registry = "mcr.microsoft.com/aks/kaito",
+        .release_namespace = "kube-system",
+        .models_dir = models_dir,
+        .gates = GATES_DEFAULT,
+    };
+}
+
+static int review(void *ctx, struct arena *a, const struct json *request, struct json **ret,
+                  struct error **err)
+{
+    struct onebox *box = ctx;
+    return webhook_rules_review(box->rules, a, request, ret, err);
+}
+
+/* What a cluster asks the webhooks of the charts, the server asks the same rules in process. */
+static const struct apiserver_admission *admission(struct onebox *box)
+{
+    const struct webhook_hook *charts[] = { WEBHOOK_WORKSPACE_HOOKS, WEBHOOK_RAGENGINE_HOOKS };
+    size_t n = 0;
+    for (size_t i = 0; i < COUNT_OF(charts); i++) {
+        for (const struct webhook_hook *h = charts[i]; h->name && n + 1 < MAX_HOOKS; h++)
+            box->admission[n++] = (struct apiserver_admission){
+                .name = h->name,
+                .group = h->group,
+                .plural = h->plural,
+                .review = review,
+                .ctx = box,
+            };
+    }
+    return box->admission;
+}
+
 static int start_server(struct onebox *box, const struct onebox_options *o, struct error **err)
 {
     box->logs = machine_logs_new(o->data_dir);
@@ -81,10 +123,15 @@ static int start_server(struct onebox *box, const struct onebox_options *o, stru
         .service_address = o->address,
         .service_port = o->port,
         .pod_logs = machine_logs_handler(box->logs),
+        .admission = admission(box),
     };
     int r = apiserver_new(&server_options, &box->server, err);
     if (r < 0)
         return r;
+    box->transport = apiserver_transport(box->server);
+    box->client = kube_client_new(box->transport, &(struct kube_client_options){ 0 });
+    box->rules = webhook_rules_new(
+        &(struct webhook_rules_options){ .client = box->client, .settings = &box->settings });
     struct apiserver_front_options front_options = {
         .address = o->address,
         .port = o->port,
@@ -93,11 +140,7 @@ static int start_server(struct onebox *box, const struct onebox_options *o, stru
         .ready_ctx = box,
     };
     r = apiserver_front_start(box->server, &front_options, &box->front, err);
-    if (r < 0)
-        return r;
-    box->transport = apiserver_transport(box->server);
-    box->client = kube_client_new(box->transport, &(struct kube_client_options){ 0 });
-    return crds_ensure(box->client, err);
+    return r < 0 ? r : crds_ensure(box->client, err);
 }
 
 static int start_machine(struct onebox *box, const struct onebox_options *o, const char *models_dir,
@@ -123,19 +166,11 @@ static int start_machine(struct onebox *box, const struct onebox_options *o, con
     return machine_start(box->machine, err);
 }
 
-static int start_controllers(struct onebox *box, const char *models_dir, struct error **err)
+static int start_controllers(struct onebox *box, struct error **err)
 {
     box->events = event_recorder_new(box->client, "Workspace", NULL, clock_system());
     box->manager =
         manager_new(&(struct manager_options){ .client = box->client, .clock = clock_system() });
-    box->settings = (struct operator_settings){
-        .provisioner = PROVISIONER_BYO,
-        .cloud = "",
-        .image_registry = "mcr.microsoft.com/aks/kaito",
-        .release_namespace = "kube-system",
-        .models_dir = models_dir,
-        .gates = GATES_DEFAULT,
-    };
     int r = workspace_controller_add(box->manager, box->client, &box->settings, box->events,
                                      clock_system(), &box->workspaces, err);
     if (r == 0 && box->settings.gates.on[GATE_INFERENCE_SET])
@@ -155,6 +190,7 @@ int onebox_start(const struct onebox_options *o, struct onebox **ret, struct err
     const char *models_dir =
         o->models_dir ? arena_strdup(box->a, o->models_dir) : model_store_dir(box->a, o->data_dir);
 
+    set_settings(box, models_dir);
     metrics_register_process();
     int r = file_mkdirs(o->data_dir, 0700, err);
     if (r == 0)
@@ -164,7 +200,7 @@ int onebox_start(const struct onebox_options *o, struct onebox **ret, struct err
     if (r == 0)
         r = start_machine(box, o, models_dir, err);
     if (r == 0)
-        r = start_controllers(box, models_dir, err);
+        r = start_controllers(box, err);
     if (r < 0) {
         onebox_stop(box, 1000);
         return r;
@@ -193,6 +229,7 @@ void onebox_stop(struct onebox *box, int64_t stop_grace_ms)
         machine_logs_bind(box->logs, NULL);
         machine_free(box->machine);
     }
+    webhook_rules_free(box->rules);
     if (box->client)
         kube_client_free(box->client);
     kube_transport_free(box->transport);

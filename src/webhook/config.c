@@ -110,7 +110,7 @@ static void correct_webhook(struct arena *a, struct json *webhook, const struct 
 {
     struct json *client = json_ensure_object(a, webhook, "clientConfig");
     json_set_str(a, client, "caBundle", base64_encode(a, ca_pem, strlen(ca_pem)));
-    if (json_get(client, "service"))
+    if (json_is_object(json_get(client, "service")))
         json_set_str(a, json_get(client, "service"), "path", h->path);
     if (!rules_cover(json_get(webhook, "rules"), h))
         json_set(a, webhook, "rules", rules_of(a, h));

@@ -219,6 +219,24 @@ def test_no_node_matches(box):
     assert "apps=special" in c["message"] and "kubectl label node" in c["message"], c
 
 
+def test_what_cannot_work_is_denied(box):
+    """As the webhook of the chart would say it, in dry runs too, and for changes."""
+    denied = 'admission webhook "validation.workspace.kaito.sh" denied the request: validation failed: '
+    neither = WORKSPACE[:WORKSPACE.index("inference:")].replace("name: w", "name: denied")
+    for more in ([], ["--dry-run=server"]):
+        done = box.kubectl("create", "-f", "-", *more, stdin=neither, check=False)
+        assert done.returncode == 1 and denied in done.stderr, done.stderr
+    assert box.kubectl("get", "workspace", "denied", check=False).returncode == 1
+    box.kubectl("create", "-f", "-", stdin=WORKSPACE.replace("name: w", "name: denied").replace("PRESET", "phi-4"))
+    try:
+        done = box.kubectl("patch", "workspace", "denied", "--type=merge", "-p", '{"inference":{"preset":{"name":"phi-4-mini-instruct"}}}',
+                           check=False)
+        assert done.returncode == 1 and denied in done.stderr, done.stderr
+        box.kubectl("label", "workspace", "denied", "team=a")
+    finally:
+        box.kubectl("delete", "workspace", "denied")
+
+
 def test_example_is_accepted_by_dry_run(box):
     box.kubectl("apply", "--dry-run=server", "-f", EXAMPLE)
     assert not box.get("workspaces")["items"]
