@@ -59,6 +59,10 @@ struct manager_options {
     const char *metrics_address;         /* ":8080"; NULL: none. /metrics */
     const struct leader_options *leader; /* NULL: none */
     int64_t sync_timeout_ms;             /* 0: 120 s */
+    /* What /readyz waits for besides the caches; false: not yet, and why. On a thread of the health
+     * server. NULL: nothing. */
+    bool (*ready)(void *ctx, char *why, size_t why_size);
+    void *ready_ctx;
 };
 
 struct manager *manager_new(const struct manager_options *options);

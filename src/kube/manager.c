@@ -24,6 +24,8 @@ struct manager {
     bool elects;
     struct leader_options leader_options;
     int64_t sync_timeout_ms;
+    bool (*ready)(void *ctx, char *why, size_t why_size);
+    void *ready_ctx;
 
     struct informer **informers;
     size_t informer_count;
@@ -51,6 +53,8 @@ struct manager *manager_new(const struct manager_options *options)
     if (options->leader)
         m->leader_options = *options->leader;
     m->sync_timeout_ms = options->sync_timeout_ms > 0 ? options->sync_timeout_ms : DEFAULT_SYNC_MS;
+    m->ready = options->ready;
+    m->ready_ctx = options->ready_ctx;
     pthread_mutex_init(&m->lock, NULL);
     cond_init_monotonic(&m->changed);
     return m;
@@ -87,14 +91,17 @@ static bool flag(struct manager *m, const bool *f)
 static void on_probe(struct http_exchange *x, void *ctx)
 {
     struct manager *m = ctx;
+    char why[512] = "not ready";
     if (STREQ(http_path(x), "/healthz"))
         http_reply_text(x, 200, "ok");
     else if (!STREQ(http_path(x), "/readyz"))
         http_reply_text(x, 404, "not found");
-    else if (flag(m, &m->synced))
-        http_reply_text(x, 200, "ok");
-    else
+    else if (!flag(m, &m->synced))
         http_reply_text(x, 500, "caches are not synced yet");
+    else if (m->ready && !m->ready(m->ready_ctx, why, sizeof why))
+        http_reply_text(x, 500, why);
+    else
+        http_reply_text(x, 200, "ok");
 }
 
 static void on_metrics(struct http_exchange *x, void *ctx)

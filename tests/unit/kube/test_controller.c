@@ -249,6 +249,28 @@ static void the_manager_starts_and_stops_everything(void **state)
     stop_quickly(m);
 }
 
+static bool says_not_yet(void *ctx, char *why, size_t why_size)
+{
+    snprintf(why, why_size, "no certificate");
+    return *(bool *)ctx;
+}
+
+static void readiness_waits_for_what_else_there_is(void **state)
+{
+    struct fixture *x = *state;
+    bool ready = false;
+    struct manager *m = manager_new(&(struct manager_options){
+        .client = x->c, .health_address = ":0", .ready = says_not_yet, .ready_ctx = &ready });
+    assert_int_equal(manager_start(m, NULL), 0);
+    AUTO_BUF text = BUF_INIT(1 * KIB);
+    assert_int_equal(http_get(manager_health_port(m), "/readyz", &text), 500);
+    assert_string_equal(buf_str(&text), "no certificate");
+    assert_int_equal(http_get(manager_health_port(m), "/healthz", &text), 200);
+    ready = true;
+    assert_int_equal(http_get(manager_health_port(m), "/readyz", &text), 200);
+    stop_quickly(m);
+}
+
 static void a_manager_that_cannot_sync_says_why(void **state)
 {
     struct fixture *x = *state;
@@ -323,6 +345,7 @@ static void bad_addresses_are_refused(void **state)
 UNIT_TESTS(CONTROLLER_TEST(failures_come_back_and_success_forgets_them),
            CONTROLLER_TEST(a_key_asks_to_come_back), CONTROLLER_TEST(keys_come_from_informers),
            CONTROLLER_TEST(the_manager_starts_and_stops_everything),
+           CONTROLLER_TEST(readiness_waits_for_what_else_there_is),
            CONTROLLER_TEST(a_manager_that_cannot_sync_says_why),
            CONTROLLER_TEST(a_start_can_be_given_up),
            CONTROLLER_TEST(a_hanging_reconcile_does_not_hold_up_the_stop),
