@@ -5,6 +5,8 @@
 #include "operator/gates.h"
 #include "json/json.h"
 
+struct hub;
+
 enum node_provisioner { PROVISIONER_AZURE_GPU, PROVISIONER_KARPENTER, PROVISIONER_BYO };
 
 struct operator_settings {
@@ -27,4 +29,5 @@ struct operator_settings {
 
     const char *models_dir; /* one box: where weights are; NULL on a cluster */
     bool precise_estimator; /* --estimator=precise */
+    struct hub *hub;        /* knows models that the catalogue does not have; NULL: nobody does */
 };

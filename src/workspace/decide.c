@@ -82,10 +82,18 @@ void decide_engine(struct decider *d)
         decide_tuning_choice(d);
         return;
     }
+    if (d->o->hub.reason) {
+        decider_problem(d, d->o->hub.again_ms == 0, d->o->hub.reason, d->o->hub.message);
+        decision_requeue(d->out, d->o->hub.again_ms);
+        return;
+    }
     bool in_store =
         d->o->weights.state == WEIGHTS_PRESENT || d->o->weights.state == WEIGHTS_INVALID;
-    if (engine_choose(d->a, &d->ws, d->in->catalog, d->in->settings, in_store, &d->choice, &err) <
-        0) {
+    int r = d->o->hub.preset
+                ? engine_choose_preset(&d->ws, d->in->settings, d->o->hub.preset, &d->choice, &err)
+                : engine_choose(d->a, &d->ws, d->in->catalog, d->in->settings, in_store, &d->choice,
+                                &err);
+    if (r < 0) {
         decider_problem_error(d, true, err);
         return;
     }

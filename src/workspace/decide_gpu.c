@@ -111,25 +111,28 @@ static void choose_count(struct decider *d, int64_t estimated)
         decider_event(d, "Warning", "NodeCountTooSmall",
                       arena_printf(a,
                                    "annotation " WORKSPACE_NODE_COUNT
-                                   " asks for %lld nodes; by the estimate %s needs %lld",
+                                   " is %lld; by the estimate %s needs %lld nodes",
                                    (long long)wanted, d->choice.model, (long long)estimated));
     if (wanted == 0 && d->ws.count > 1 && d->ws.count != estimated)
-        decider_event(d, "Warning", "NodeCountIgnored",
-                      arena_printf(a,
-                                   "resource.count is %lld and is not used: %s gets %lld nodes, as "
-                                   "estimated. The annotation " WORKSPACE_NODE_COUNT
-                                   " sets another number when the Workspace is made",
-                                   (long long)d->ws.count, d->choice.model, (long long)estimated));
+        decider_event(
+            d, "Warning", "NodeCountIgnored",
+            arena_printf(
+                a,
+                "resource.count is %lld and is not used: %s gets the number of "
+                "nodes that it needs by the estimate, %lld. The annotation " WORKSPACE_NODE_COUNT
+                " sets another number when the Workspace is made",
+                (long long)d->ws.count, d->choice.model, (long long)estimated));
 }
 
 static void estimate(struct decider *d)
 {
     struct error *err = NULL;
-    int64_t estimated = 0;
+    struct estimate e;
     if (d->gpu.count <= 0)
         return;
-    if (estimate_nodes(d->choice.preset, &d->gpu, decide_context(d), &estimated, &err) == 0)
-        choose_count(d, estimated);
+    if (estimate_in_mode(d->in->settings->precise_estimator, d->choice.preset, &d->gpu,
+                         decide_context(d), &e, &err) == 0)
+        choose_count(d, e.nodes);
     else
         decider_problem_error(d, d->sku || (d->gpu.mig && d->gpu.profile[0]), err);
 }

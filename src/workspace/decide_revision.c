@@ -118,6 +118,10 @@ void decide_identity(struct decider *d)
         highest = MAX(highest, json_find_int(it.value, 0, "revision"));
     d->revision = existing ? json_find_int(existing, 0, "revision") : highest + 1;
     patch_workspace(d, id.hash);
+    if (!existing && d->ws.reserved_labels > 0)
+        decider_event(d, "Warning", "ReservedLabels",
+                      "resource.labelSelector asks for labels that KAITO itself puts on nodes; "
+                      "they are not used");
     if (!existing) {
         decider_write(d, WRITE_CREATE, &KUBE_CONTROLLER_REVISIONS, name,
                       revision_object(d, name, &id));

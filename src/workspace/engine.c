@@ -88,6 +88,25 @@ static int wrong_format(const struct preset *p, const struct engine *engine, str
     return refuse(err, r, "RuntimeUnsupported");
 }
 
+int engine_choose_preset(const struct workspace *ws, const struct operator_settings *settings,
+                         const struct preset *p, struct engine_choice *ret, struct error **err)
+{
+    const struct engine *asked = engine_asked(ws, settings);
+    if (asked && asked->format != p->format)
+        return wrong_format(p, asked, err);
+    *ret = (struct engine_choice){
+        .engine = asked ? asked : engine_for_format(p->format, settings),
+        .preset = p,
+        .model = p->name,
+    };
+    if (ret->engine == &engine_transformers && !p->transformers)
+        return refuse(err,
+                      error_set(err, ERROR_UNSUPPORTED,
+                                "preset \"%s\" cannot be run by transformers; use vllm", p->name),
+                      "RuntimeUnsupported");
+    return 0;
+}
+
 int engine_choose(struct arena *a, const struct workspace *ws, const struct catalog *catalog,
                   const struct operator_settings *settings, bool in_store,
                   struct engine_choice *ret, struct error **err)
@@ -112,17 +131,7 @@ int engine_choose(struct arena *a, const struct workspace *ws, const struct cata
         return other ? wrong_format(other, asked, err)
                      : engine_unknown_preset(a, catalog, ws->preset_name, err);
     }
-    *ret = (struct engine_choice){
-        .engine = asked ? asked : engine_for_format(p->format, settings),
-        .preset = p,
-        .model = p->name,
-    };
-    if (ret->engine == &engine_transformers && !p->transformers)
-        return refuse(err,
-                      error_set(err, ERROR_UNSUPPORTED,
-                                "preset \"%s\" cannot be run by transformers; use vllm", p->name),
-                      "RuntimeUnsupported");
-    return 0;
+    return engine_choose_preset(ws, settings, p, ret, err);
 }
 
 const char *engine_store_name(struct arena *a, const struct workspace *ws,

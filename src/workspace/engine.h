@@ -72,6 +72,10 @@ int engine_choose(struct arena *a, const struct workspace *ws, const struct cata
                   const struct operator_settings *settings, bool in_store,
                   struct engine_choice *ret, struct error **err);
 
+/* The same of a preset that is not the catalogue's. */
+int engine_choose_preset(const struct workspace *ws, const struct operator_settings *settings,
+                         const struct preset *p, struct engine_choice *ret, struct error **err);
+
 /* Always negative: says that there is no such preset, why, and which ones are near. */
 int engine_unknown_preset(struct arena *a, const struct catalog *catalog, const char *name,
                           struct error **err);

@@ -17,7 +17,9 @@ static struct json *explain_memory(const struct decider *d)
     struct estimate e;
     if (!d->choice.engine || !d->choice.engine->spans_nodes || !d->choice.preset ||
         d->gpu.count <= 0 ||
-        estimate_model(d->choice.preset, &d->gpu, decide_context(d), &e, NULL) < 0 || e.gpu <= 0)
+        estimate_in_mode(d->in->settings->precise_estimator, d->choice.preset, &d->gpu,
+                         decide_context(d), &e, NULL) < 0 ||
+        e.gpu <= 0)
         return NULL;
     return OBJ("gpuGiB", gib(a, e.gpu), "usableGiB", gib(a, e.usable), "engineGiB", gib(a, e.base),
                "cacheGiB", gib(a, e.cache), "context", INT(e.context), "roomGiB", gib(a, e.room),

@@ -5,6 +5,8 @@
 #include "api/workspace.h"
 #include "base/str.h"
 #include "catalog/sku.h"
+#include "http/crypto.h"
+#include "hub/hub.h"
 #include "kube/meta.h"
 #include "kube/selector.h"
 #include "workspace/engine.h"
@@ -13,6 +15,12 @@
 
 #define MAX_LOG (32 * MIB)
 #define MAX_CAPACITIES (8 * MIB)
+#define TOKEN_KEY "HF_TOKEN"
+#define MAX_TOKEN (4 * KIB)
+/* How long a reconcile waits for the hub; when it asks again after no answer, and after a no. */
+#define HUB_TIMEOUT_MS 10000
+#define HUB_AGAIN_MS 30000
+#define HUB_DENIED_MS 300000
 
 /* ---- projections ---------------------------------------------------------------------------------------------------- */
 
@@ -292,6 +300,78 @@ static void observe_local_disks(struct arena *a, struct kube_client *c,
         o->disk_capacities = json_get(list, "items");
 }
 
+/* ---- models that the catalogue does not have ------------------------------------------------------------------------ */
+
+static void no_model(struct arena *a, struct observed_hub *hub, const char *reason,
+                     const char *message, int64_t again_ms)
+{
+    hub->reason = arena_strdup(a, reason);
+    hub->message = arena_strdup(a, message);
+    hub->again_ms = again_ms;
+}
+
+/* The token of the Secret that the preset names; *ret is NULL when it names none, and when
+ * there is none, which hub->reason says then. */
+static int read_token(struct arena *a, struct kube_client *c, const struct workspace *ws,
+                      struct observed_hub *hub, const char **ret, struct error **err)
+{
+    struct json *secret = NULL;
+    CLEANUP(error_cleanup) struct error *e = NULL;
+    if (!ws->access_secret[0])
+        return 0;
+    int r = kube_get(c, &KUBE_SECRETS, ws->ns, ws->access_secret, a, &secret, &e);
+    if (r < 0 && r != -ERROR_NOT_FOUND) {
+        *err = TAKE_PTR(e);
+        return error_prefix(err, r, "reading Secret %s", ws->access_secret);
+    }
+    const char *text = json_find_str(secret, "data", TOKEN_KEY);
+    char *token = NULL;
+    size_t len = 0;
+    if (text && strlen(text) <= MAX_TOKEN)
+        base64_decode(a, text, strlen(text), &token, &len);
+    while (len > 0 && strchr(" \t\r\n", token[len - 1])) /* of an editor */
+        len--;
+    if (len > 0)
+        *ret = arena_strndup(a, token, len);
+    else
+        no_model(a, hub, "AccessSecretMissing",
+                 arena_printf(a,
+                              "presetOptions.modelAccessSecret is \"%s\"; namespace %s has no "
+                              "Secret of this name with the key " TOKEN_KEY,
+                              ws->access_secret, ws->ns),
+                 HUB_DENIED_MS);
+    return 0;
+}
+
+/* Asked each time; the hub has the answer at hand once it was found. The Secret may change
+ * without a word, so a model that is denied is asked for again. */
+static int observe_hub(struct arena *a, struct kube_client *c,
+                       const struct operator_settings *settings, const struct catalog *catalog,
+                       const struct workspace *ws, struct observed_hub *ret, struct error **err)
+{
+    const char *id = ws->preset_name;
+    if (!settings->hub || ws->deleting || !hub_id_is_valid(id) || catalog_find(catalog, id) ||
+        catalog_retired(catalog, id))
+        return 0;
+    const char *token = NULL;
+    int r = read_token(a, c, ws, ret, &token, err);
+    if (r < 0 || ret->reason)
+        return r;
+    CLEANUP(error_cleanup) struct error *e = NULL;
+    const struct hub_request q = { .id = id, .token = token, .timeout_ms = HUB_TIMEOUT_MS };
+    r = hub_find(settings->hub, &q, a, &ret->preset, &e);
+    if (r == 0)
+        return 0;
+    ret->preset = NULL;
+    bool may_pass = r != -ERROR_NOT_FOUND && r != -ERROR_UNSUPPORTED;
+    const char *reason = error_reason(e);
+    no_model(a, ret, reason ? reason : "HubUnavailable", error_message(e),
+             r == -ERROR_FORBIDDEN ? HUB_DENIED_MS
+             : may_pass            ? HUB_AGAIN_MS
+                                   : 0);
+    return 0;
+}
+
 int workspace_observe(struct arena *a, const struct workspace_caches *caches, struct kube_client *c,
                       const struct operator_settings *settings, const struct catalog *catalog,
                       const char *ns, const char *name, struct observed *ret,
@@ -319,6 +399,8 @@ int workspace_observe(struct arena *a, const struct workspace_caches *caches, st
         observe_weights(a, settings, &ws, catalog, &o.weights);
     observe_local_disks(a, c, caches, settings, &ws, catalog, &o);
     int r = observe_deployment(a, c, settings, &ws, &o, err);
+    if (r == 0)
+        r = observe_hub(a, c, settings, catalog, &ws, &o.hub, err);
     if (r < 0)
         return r;
     observe_benchmark(a, c, &ws, &o);

@@ -28,6 +28,14 @@ struct observed_weights {
     uint64_t cache_bytes; /* of the smallest context that makes sense */
 };
 
+/* A model that the catalogue does not have, as the hub knows it. */
+struct observed_hub {
+    const struct preset *preset; /* NULL: not asked, or no answer that helps */
+    const char *reason;          /* why there is no preset; NULL: not asked */
+    const char *message;
+    int64_t again_ms; /* when it may be otherwise; 0: not before the Workspace changes */
+};
+
 struct observed {
     const struct json *workspace;
     const struct json *statefulset; /* NULL when absent, as the following */
@@ -46,6 +54,7 @@ struct observed {
     const struct json *pods;            /* array: pods with its label */
     struct nodes_facts nodes;           /* nodes that it can use, and what was made to get them */
     struct observed_weights weights;
+    struct observed_hub hub;
     const char
         *benchmark_log; /* end of the log of pod 0, read while a benchmark's result is awaited */
     const char *benchmark_error; /* why it could not be read */

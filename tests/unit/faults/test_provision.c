@@ -459,6 +459,24 @@ static void nodes_that_nobody_asks_for_are_not_kept(void **state)
     stage_close(&s);
 }
 
+/* A node that was made for another Workspace is not the user's to give away. */
+static void nodes_of_other_workspaces_do_not_count(void **state)
+{
+    struct stage s;
+    stage_open(&s);
+    s.w.settings.models_dir = NULL;
+    world_add_node(&s.w, "n1", "{'apps':'x','kaito.sh/workspace':'w'}");
+    world_add_node(&s.w, "n2", "{'apps':'x','kaito.sh/workspace':'w2'}");
+    world_add_node(&s.w, "n3", "{'apps':'x'}");
+    stage_live(&s);
+    create(&s, "w", 2);
+    assert_true(stage_settle(&s));
+    const struct json *nodes =
+        json_find(world_get(&s.w, &KUBE_WORKSPACES, NS, "w"), "status", "workerNodes");
+    assert_string_equal(json_text(s.w.a, nodes), "[\"n1\",\"n3\"]");
+    stage_close(&s);
+}
+
 static void drop_line(const char *line, size_t len, void *ctx) {}
 
 int main(void)
@@ -477,6 +495,7 @@ int main(void)
         TEST(claims_that_take_their_time_hold_nothing_up),
         TEST(crds_come_and_go),
         TEST(nodes_that_nobody_asks_for_are_not_kept),
+        TEST(nodes_of_other_workspaces_do_not_count),
     };
     log_set_sink(drop_line, NULL);
     cmocka_set_message_output(CM_OUTPUT_TAP);

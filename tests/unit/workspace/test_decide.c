@@ -6,12 +6,11 @@
  * may be absent, "settings": {"modelsDir", "cloud", "vllm", "provisioner", "imageFamily",
  * "nodeClasses"}, "observed": {"workspace", "statefulSet", "service", "headless", "deployment",
  * "configMap", "configTemplate", "job", "revisions", "pods", "nodes", "nodeClaims", "legacyNodes",
- * "legacyNodeClaims", "nodePool", "nodeClass", "pending", "karpenterServed", "onlyNode",
- * "benchmarkLog", "benchmarkError",
- *                    "weights": {"state", "message", "weightBytes",
- * "cacheBytes"}}, "expected": {"writes": ["create StatefulSet w", …], "conditions": {TYPE: "STATUS
- * REASON: message"}, "state", "targetNodeCount", "workerNodes", "events": ["Warning REASON:
- * message"], "requeueMs", "bodies": {"create StatefulSet w": {…}}}
+ * "legacyNodeClaims", "nodePool", "nodeClass", "pending", "karpenterServed", "onlyNode", "hub":
+ * {"like"; "reason", "message", "againMs"}, "benchmarkLog", "benchmarkError", "weights": {"state",
+ * "message", "weightBytes", "cacheBytes"}}, "expected": {"writes": ["create StatefulSet w", …],
+ * "conditions": {TYPE: "STATUS REASON: message"}, "state", "targetNodeCount", "workerNodes",
+ * "events": ["Warning REASON: message"], "requeueMs", "bodies": {"create StatefulSet w": {…}}}
  *     }
  *
  * Of bodies and times only those that are listed are compared. Each status is decided a second time
@@ -183,6 +182,18 @@ static void expect_settled(struct arena *a, struct decide_input *in, const struc
         fail_msg("%s: the status is not stable: %s", path, json_text(a, diff));
 }
 
+/* A model of the catalogue stands for one that the hub knows. */
+static void read_hub(const struct catalog *catalog, const struct json *v, struct observed_hub *ret)
+{
+    const char *like = json_find_str(v, "like");
+    *ret = (struct observed_hub){
+        .preset = like ? catalog_find(catalog, like) : NULL,
+        .reason = json_find_str(v, "reason"),
+        .message = json_find_str(v, "message"),
+        .again_ms = json_find_int(v, 0, "againMs"),
+    };
+}
+
 static void run_case(const struct fixture *f, const char *path)
 {
     AUTO_ARENA a = arena_new();
@@ -214,6 +225,7 @@ static void run_case(const struct fixture *f, const char *path)
         .gates = { .on = { [GATE_VLLM] = json_find_bool(settings_json, true, "vllm") } },
     };
     struct observed observed = read_observed(a, observed_json);
+    read_hub(f->catalog, json_get(observed_json, "hub"), &observed.hub);
     struct decide_input in = { &settings, f->catalog, f->types, 0, &observed };
     time_parse_rfc3339(NOW, &in.now_ns);
     struct decision d;
