@@ -35,6 +35,7 @@ static const char *const refused[] = {
     "bad-preset-retired",
     "bad-sku-cpu",
     "bad-sku-empty",
+    "ex-phi-3-with-adapters", /* a placeholder for an image */
     "ex-tuning-falcon-7b-mental",
     "ex-tuning-phi-3-with-pvc-volume",
     "gate-vllm-off-llama", /* panics */
