@@ -219,6 +219,7 @@ struct event_recorder *event_recorder_new(struct kube_client *c, const char *com
 }
 
 /* The message, cut at the maximum between two characters. */
+ATTR_PRINTF(2, 0)
 static char *formatted(struct arena *a, const char *fmt, va_list ap)
 {
     char *text = arena_vprintf(a, fmt, ap);
@@ -230,6 +231,7 @@ static char *formatted(struct arena *a, const char *fmt, va_list ap)
     return text;
 }
 
+ATTR_PRINTF(6, 0)
 static struct waiting *waiting_new(struct event_recorder *r, const char *component,
                                    const struct json *about, const char *type, const char *reason,
                                    const char *fmt, va_list ap)
