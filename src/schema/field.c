@@ -118,6 +118,7 @@ char *field_value_text(struct arena *a, const struct json *v)
 
 /* ---- errors ---------------------------------------------------------------------------------- */
 
+ATTR_PRINTF(6, 0)
 static void add(struct field_errors *e, const char *type, const struct field_path *p,
                 const char *head, const char *value, const char *detail, va_list ap)
 {
