@@ -36,7 +36,6 @@ struct set_decider {
     bool rolls_out;      /* the template's changes are carried to children */
     size_t drifted;      /* with an older base image */
     int64_t allowed;     /* replicas that there may be by nodeCountLimit; INT64_MAX: any number */
-    int64_t kept;        /* replicas above which Workspaces go because of it */
     const char *limited; /* what the limit keeps from being done; NULL: nothing */
     const char *pool;    /* why the inference pool is not ready; NULL: it is, or none is wanted */
     const char *stalled; /* why a base image upgrade does not go on; NULL: it does, or is none */

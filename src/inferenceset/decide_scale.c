@@ -38,26 +38,24 @@ static int64_t nodes_per_child(struct set_decider *d)
     return MAX(most, INT64_C(1));
 }
 
-/* Those that are on their way out hold their nodes still: what follows them waits. */
+/* Those that are on their way out hold their nodes still: what follows them waits. What is there
+ * already stays: it may have been made before the limit counted. */
 void set_decide_limit(struct set_decider *d)
 {
-    d->allowed = d->kept = INT64_MAX;
+    d->allowed = INT64_MAX;
     if (d->set.node_limit == 0)
         return;
     int64_t each = nodes_per_child(d), leaving = 0;
     for (size_t i = 0; i < d->count; i++)
         leaving += d->children[i].deleting;
     d->allowed = MAX(d->set.node_limit / each - leaving, INT64_C(0));
-    /* What serves already is not taken away for good because one alone exceeds the limit. */
-    d->kept = MAX(d->set.node_limit / each, INT64_C(1));
     if (d->set.replicas * each > d->set.node_limit)
         d->limited = arena_printf(
             d->a,
-            "%lld replicas need %lld nodes, nodeCountLimit is %lld: %lld replicas are kept; raise "
-            "spec.nodeCountLimit or lower spec.replicas",
+            "%lld replicas need %lld nodes and nodeCountLimit is %lld: no more than %lld are made; "
+            "raise spec.nodeCountLimit or lower spec.replicas",
             (long long)d->set.replicas, (long long)(d->set.replicas * each),
-            (long long)d->set.node_limit,
-            (long long)MIN(d->set.replicas, d->set.node_limit / each));
+            (long long)d->set.node_limit, (long long)(d->set.node_limit / each));
 }
 
 /* ---- which go ------------------------------------------------------------------------------------------------------- */
@@ -108,10 +106,9 @@ void set_decide_scale(struct set_decider *d)
 {
     size_t live = set_live(d);
     int64_t wanted = d->set.replicas;
-    int64_t keep = MIN(wanted, d->kept);
     int64_t make = MIN(wanted, d->allowed);
-    if ((int64_t)live > keep)
-        scale_down(d, live - (size_t)keep, (size_t)keep);
+    if ((int64_t)live > wanted)
+        scale_down(d, live - (size_t)wanted, (size_t)wanted);
     else if ((int64_t)live < make)
         set_create(d, (size_t)(make - (int64_t)live));
 }

@@ -1,5 +1,6 @@
 #include "set_world.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -19,6 +20,8 @@ struct faulty_transport {
     atomic_uint writes;
     unsigned die_at;
     bool applied;
+    unsigned slow_ms;
+    struct arena *a; /* of the streams' handlers */
 };
 
 static int faulty_call(struct kube_transport *t, const struct kube_request *request,
@@ -38,16 +41,52 @@ static int faulty_call(struct kube_transport *t, const struct kube_request *requ
     return error_set(err, ERROR_CANCELLED, "the process is dead");
 }
 
+static pthread_mutex_t stream_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* A stream whose news is late. */
+struct slow_stream {
+    struct kube_stream_handler inner;
+    unsigned ms;
+};
+
+static void slow_status(void *ctx, int status)
+{
+    struct slow_stream *s = ctx;
+    s->inner.on_status(s->inner.ctx, status);
+}
+
+static bool slow_data(void *ctx, const char *data, size_t len)
+{
+    struct slow_stream *s = ctx;
+    usleep(s->ms * 1000);
+    return s->inner.on_data(s->inner.ctx, data, len);
+}
+
+static void slow_end(void *ctx, const struct error *err)
+{
+    struct slow_stream *s = ctx;
+    s->inner.on_end(s->inner.ctx, err);
+}
+
 static int faulty_stream(struct kube_transport *t, const struct kube_request *request,
                          const struct kube_stream_handler *handler, struct kube_stream **ret,
                          struct error **err)
 {
     struct faulty_transport *f = (struct faulty_transport *)t;
-    return f->inner->ops->stream(f->inner, request, handler, ret, err);
+    if (f->slow_ms == 0)
+        return f->inner->ops->stream(f->inner, request, handler, ret, err);
+    struct slow_stream *s = NULL;
+    pthread_mutex_lock(&stream_lock);
+    s = arena_alloc(f->a, sizeof(*s));
+    pthread_mutex_unlock(&stream_lock);
+    *s = (struct slow_stream){ *handler, f->slow_ms };
+    const struct kube_stream_handler slow = { slow_status, slow_data, slow_end, s };
+    return f->inner->ops->stream(f->inner, request, &slow, ret, err);
 }
 
 static void faulty_free(struct kube_transport *t)
 {
+    arena_free(((struct faulty_transport *)t)->a);
     free(t);
 }
 
@@ -63,6 +102,11 @@ void set_world_die_at(struct set_world *w, unsigned n, bool applied)
     f->die_at = n;
     f->applied = applied;
     atomic_store(&f->writes, 0);
+}
+
+void set_world_slow_watches(struct set_world *w, unsigned ms)
+{
+    ((struct faulty_transport *)w->faulty)->slow_ms = ms;
 }
 
 unsigned set_world_writes(struct set_world *w)
@@ -92,6 +136,7 @@ void set_world_start(struct set_world *w)
     };
     struct faulty_transport *f = NEW0(struct faulty_transport);
     f->base.ops = &faulty_ops;
+    f->a = arena_new();
     f->inner = w->transport;
     w->faulty = &f->base;
 }

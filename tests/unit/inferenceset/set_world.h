@@ -38,6 +38,8 @@ void set_world_stop(struct set_world *w);
 /* The controllers' writes from the n-th on (1: the first) do not get through, with `applied` the
  * n-th itself reaches the server and only its answer is lost. 0: all get through. Before run. */
 void set_world_die_at(struct set_world *w, unsigned n, bool applied);
+/* Everything that the controllers' watches tell comes so much later. Before run. */
+void set_world_slow_watches(struct set_world *w, unsigned ms);
 unsigned set_world_writes(struct set_world *w); /* tried by the controllers since run */
 
 /* The single quotes of `text` become double quotes. */

@@ -260,13 +260,18 @@ static void the_limit_of_nodes_is_kept(void **state)
     kube_create(w.client, &KUBE_INFERENCE_SETS, NS, set, w.a, NULL, NULL);
     set_world_wait_children(&w, NS, "is", 2);
     set_world_wait(&w, &KUBE_INFERENCE_SETS, NS, "is", "NodeCountLimited", "True",
-                   "NodeCountLimitReached", "2 replicas are kept");
+                   "NodeCountLimitReached", "no more than 2 are made");
     set_world_serve_all(&w, NS, "is");
     wait_not_ready(&w, "is", "2/3 replicas are ready; 3 replicas need 3 nodes");
     nothing_is_written_while_nothing_changes(&w);
     assert_int_equal(json_size(set_world_children(&w, NS, "is")), 2);
+    /* what is there stays, what goes does not come back */
     set_world_patch(&w, &KUBE_INFERENCE_SETS, NS, "is", NULL, "{'spec':{'nodeCountLimit':1}}");
-    set_world_wait_children(&w, NS, "is", 1);
+    set_world_settle(&w);
+    assert_int_equal(json_size(set_world_children(&w, NS, "is")), 2);
+    set_world_delete(&w, &KUBE_WORKSPACES, NS, child(&w, 0));
+    set_world_settle(&w);
+    assert_int_equal(json_size(set_world_children(&w, NS, "is")), 1);
     set_world_patch(&w, &KUBE_INFERENCE_SETS, NS, "is", NULL, "{'spec':{'nodeCountLimit':null}}");
     set_world_wait_children(&w, NS, "is", 3);
     set_world_serve_all(&w, NS, "is");
