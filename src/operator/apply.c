@@ -47,15 +47,25 @@ static int patch(struct arena *a, const struct apply_target *t, const struct wri
     return 0;
 }
 
-static int remove_object(const struct apply_target *t, const struct write *w, const char *ns,
-                         struct error **err)
+/* A server that is busy says conflict too: only a look tells whether the object is another one. */
+static bool is_another_by_now(struct arena *a, const struct apply_target *t, const struct write *w,
+                              const char *ns)
+{
+    struct json *found = NULL;
+    int r =
+        w->uid ? kube_get(t->client, w->resource, ns, w->name, a, &found, NULL) : -ERROR_INVALID;
+    return r == -ERROR_NOT_FOUND || (r == 0 && !str_eq(meta_uid(found), w->uid));
+}
+
+static int remove_object(struct arena *a, const struct apply_target *t, const struct write *w,
+                         const char *ns, struct error **err)
 {
     struct kube_delete_options options = KUBE_DELETE_OPTIONS_INIT;
     options.uid = w->uid;
     options.propagation = w->propagation;
     CLEANUP(error_cleanup) struct error *e = NULL;
     int r = kube_delete(t->client, w->resource, ns, w->name, &options, &e);
-    if (r == 0 || r == -ERROR_NOT_FOUND || r == -ERROR_CONFLICT) /* gone, or another one by now */
+    if (r == 0 || r == -ERROR_NOT_FOUND || (r == -ERROR_CONFLICT && is_another_by_now(a, t, w, ns)))
         return 0;
     if (err)
         *err = TAKE_PTR(e);
@@ -73,7 +83,7 @@ static int carry_out(struct arena *a, const struct apply_target *t, const struct
     case WRITE_JSON_PATCH:
         return patch(a, t, w, ns, s, ret_version, err);
     case WRITE_DELETE:
-        return remove_object(t, w, ns, err);
+        return remove_object(a, t, w, ns, err);
     }
     return 0;
 }

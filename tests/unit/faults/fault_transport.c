@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/thread.h"
@@ -42,9 +43,15 @@ static void count(struct fault_transport *t, const struct kube_request *request,
     LOCK(&t->lock);
     t->writes += is_write(request);
     t->lists += is_list(request) && status != 404; /* of what the server has */
-    if (r == 0 && status == 201 && t->counted && STREQ(request->method, "POST") &&
-        str_has_suffix(request->path, t->counted))
-        t->creates++;
+    if (is_list(request) && !strstr(request->path, "continue=")) {
+        if (r == 0 && status == 200)
+            map_set(t->listed, request->path, t);
+        else
+            map_del(t->listed, request->path);
+    }
+    t->made += r == 0 && status == 201 &&
+               (str_has_suffix(request->path, "/nodeclaims") ||
+                str_has_suffix(request->path, "/nodepools"));
 }
 
 static int forward(struct fault_transport *t, const struct kube_request *request,
@@ -275,6 +282,15 @@ static void fault_stream_close(struct kube_stream *base)
     unref(s);
 }
 
+bool fault_transport_watches(struct fault_transport *t)
+{
+    LOCK(&t->lock);
+    size_t open = 0;
+    for (const struct fault_stream *s = t->streams; s; s = s->next)
+        open += !s->over;
+    return open == map_size(t->listed);
+}
+
 void fault_transport_hold(struct fault_transport *t)
 {
     LOCK(&t->lock);
@@ -334,11 +350,13 @@ static const struct kube_transport_ops fault_ops = {
 void fault_transport_init(struct fault_transport *t, struct kube_transport *inner)
 {
     *t = (struct fault_transport){ .base = { &fault_ops }, .inner = inner, .cut_after = SIZE_MAX };
+    t->listed = map_new(NULL);
     pthread_mutex_init(&t->lock, NULL);
 }
 
 void fault_transport_done(struct fault_transport *t)
 {
+    map_free(t->listed);
     pthread_mutex_destroy(&t->lock);
 }
 

@@ -32,8 +32,7 @@ struct fault_transport {
     unsigned at;            /* the call that meets the fault, from 1; 0: none */
     unsigned seen;          /* calls so far */
     unsigned writes, lists; /* of those that reached the server: not GET; GET of a collection */
-    unsigned creates;       /* of those that made something of the kind `counted` */
-    const char *counted;    /* its plural; NULL: none */
+    unsigned made;          /* NodeClaims and NodePools, by those */
     bool dead;
     bool down; /* nobody listens */
     /* Called before a request that writes reaches the server. NULL: none. */
@@ -49,12 +48,15 @@ struct fault_transport {
     unsigned opened;
     size_t bytes; /* that were told by the first stream */
     struct fault_stream *streams;
+    struct map *listed; /* paths of lists that were answered */
 };
 
 void fault_transport_init(struct fault_transport *t, struct kube_transport *inner);
 void fault_transport_done(struct fault_transport *t); /* after its streams are closed */
 /* The next calls count from 1. */
 void fault_transport_arm(struct fault_transport *t, const struct fault *f, unsigned at);
+/* For each list there is a stream that goes on from it. */
+bool fault_transport_watches(struct fault_transport *t);
 void fault_transport_hold(struct fault_transport *t);
 void fault_transport_release(struct fault_transport *t);
 /* Ends all streams; calls are refused, until fault_transport_up(), which may bring another server.

@@ -2,13 +2,15 @@
 
 #include <unistd.h>
 
+#include <unistd.h>
+
 #include "base/str.h"
 #include "cmd/crds.h"
 #include "kube/meta.h"
 #include "kube/selector.h"
 
 #define QUIET_NS (120 * NS_PER_S)
-#define MAX_LIST_MS 200 /* caches may be held */
+#define MAX_LIST_MS 10000
 
 /* ---- time that hurries ---------------------------------------------------------------------------------------------- */
 
@@ -40,6 +42,30 @@ void stage_open(struct stage *s)
                              "'renewTime':'2026-01-01T00:00:00.000000Z'}}"));
 }
 
+void stage_provision(struct stage *s, enum node_provisioner p)
+{
+    struct operator_settings *o = &s->w.settings;
+    o->models_dir = NULL;
+    o->provisioner = p;
+    o->image_family = "ubuntu";
+    if (p == PROVISIONER_KARPENTER) {
+        o->node_class_group = "example.com";
+        o->node_class_kind = "Class";
+        o->node_class_version = "v1";
+        o->node_class_resource = "classes";
+        o->node_classes = world_parse(&s->w, "[{'name':'c','default':true,'spec':{}}]");
+    }
+    struct error *err = NULL;
+    if (crds_ensure_karpenter(s->w.client, o, &err) < 0)
+        fail_msg("%s", error_message(err));
+    if (p != PROVISIONER_KARPENTER)
+        return;
+    const struct kube_resource classes = { "example.com", "v1", "classes", "Class", false };
+    world_create(&s->w, &classes, world_parse(&s->w, "{'metadata':{'name':'c'},'spec':{}}"));
+    world_patch(&s->w, &classes, NULL, "c", "status",
+                "{'status':{'conditions':[{'type':'Ready','status':'True'}]}}");
+}
+
 void stage_live(struct stage *s)
 {
     s->lives++;
@@ -60,6 +86,7 @@ void stage_die(struct stage *s)
 {
     if (!s->manager)
         return;
+    s->made += s->calls.made;
     manager_stop(s->manager);
     manager_free(s->manager);
     s->manager = NULL;
@@ -105,15 +132,128 @@ static bool play_pods(struct stage *s, struct arena *a)
     return changed;
 }
 
+#define GPU_STATUS                                                                                 \
+    "{'status':{'capacity':{'nvidia.com/gpu':'1'},'allocatable':{'nvidia.com/gpu':'1'},"           \
+    "'conditions':[{'type':'Ready','status':'True','reason':'KubeletReady'}]}}"
+#define CLAIM_STATUS                                                                               \
+    "{'status':{'nodeName':'%s','providerID':'x','imageID':'x','conditions':["                     \
+    "{'type':'Ready','status':'True','reason':'Ready','message':'',"                               \
+    "'lastTransitionTime':'2026-01-01T00:00:00Z'}]}}"
+
+static const char *instance_type(const struct json *requirements)
+{
+    JSON_FOREACH(it, requirements)
+        if (str_eq(json_find_str(it.value, "key"), "node.kubernetes.io/instance-type"))
+            return json_string(json_at(json_get(it.value, "values"), 0));
+    return "";
+}
+
+/* A node for each NodeClaim, and none without. */
+static bool play_claims(struct stage *s, struct arena *a)
+{
+    bool changed = false;
+    struct json *claims = all_of(s, a, &KUBE_NODECLAIMS);
+    JSON_FOREACH(it, claims) {
+        if (json_find(it.value, "status", "nodeName") || meta_deleting(it.value))
+            continue;
+        const char *name = meta_name(it.value), *node = arena_printf(a, "n-%s", name);
+        struct json *labels = json_clone(a, json_find(it.value, "metadata", "labels"));
+        json_set_str(a, labels, "node.kubernetes.io/instance-type",
+                     instance_type(json_find(it.value, "spec", "requirements")));
+        if (!world_get(&s->w, &KUBE_NODES, NULL, node))
+            world_create(&s->w, &KUBE_NODES,
+                         OBJ("metadata", OBJ("name", STR(node), "labels", labels)));
+        world_patch(&s->w, &KUBE_NODES, NULL, node, "status", GPU_STATUS);
+        world_patch(&s->w, &KUBE_NODECLAIMS, NULL, name, "status",
+                    arena_printf(a, CLAIM_STATUS, node));
+        changed = true;
+    }
+    return changed;
+}
+
+static bool has_claim(const struct json *claims, const char *node)
+{
+    JSON_FOREACH(it, claims)
+        if (STREQ(node + strlen("n-"), meta_name(it.value)))
+            return true;
+    return false;
+}
+
+static bool play_nodes(struct stage *s, struct arena *a)
+{
+    bool changed = false;
+    struct json *claims = all_of(s, a, &KUBE_NODECLAIMS);
+    JSON_FOREACH(it, all_of(s, a, &KUBE_NODES)) {
+        const char *name = meta_name(it.value);
+        if (!str_has_prefix(name, "n-") || has_claim(claims, name))
+            continue;
+        world_delete(&s->w, &KUBE_NODES, NULL, name);
+        changed = true;
+    }
+    return changed;
+}
+
+/* As many NodeClaims as a NodePool asks for. */
+static bool play_pools(struct stage *s, struct arena *a)
+{
+    bool changed = false;
+    struct json *claims = all_of(s, a, &KUBE_NODECLAIMS);
+    JSON_FOREACH(it, all_of(s, a, &KUBE_NODEPOOLS)) {
+        int64_t replicas = json_find_int(it.value, 0, "spec", "replicas");
+        for (int64_t i = 0; i < replicas && !meta_deleting(it.value); i++) {
+            const char *name = arena_printf(a, "%s-%lld", meta_name(it.value), (long long)i);
+            if (has_claim(claims, arena_printf(a, "n-%s", name)))
+                continue;
+            const struct json *template = json_find(it.value, "spec", "template");
+            struct json *labels = json_clone(a, json_find(template, "metadata", "labels"));
+            json_set_str(a, labels, "karpenter.sh/nodepool", meta_name(it.value));
+            world_create(&s->w, &KUBE_NODECLAIMS,
+                         OBJ("metadata",
+                             OBJ("name", STR(name), "labels", labels, "ownerReferences",
+                                 ARR(meta_controller_ref(a, it.value, &KUBE_NODEPOOLS))),
+                             "spec",
+                             OBJ("nodeClassRef",
+                                 json_clone(a, json_find(template, "spec", "nodeClassRef")),
+                                 "requirements",
+                                 json_clone(a, json_find(template, "spec", "requirements")))));
+            changed = true;
+        }
+    }
+    return changed;
+}
+
+/* All of them act; true: one had something to do. */
+static bool play(struct stage *s, struct arena *a)
+{
+    bool changed = play_pods(s, a);
+    if (s->w.settings.provisioner == PROVISIONER_KARPENTER)
+        changed |= play_pools(s, a);
+    if (s->w.settings.provisioner != PROVISIONER_BYO) {
+        changed |= play_claims(s, a);
+        changed |= play_nodes(s, a);
+    }
+    return changed;
+}
+
 /* ---- steps ---------------------------------------------------------------------------------------------------------- */
 
+static bool is_current(struct stage *s)
+{
+    return s->caches.held ||
+           (fault_transport_watches(&s->caches) && workspace_controller_current(s->controller));
+}
+
 /* Watches bring what changed; and when a Workspace asks for nodes that no other one did, they are
- * listed. */
+ * listed. Each list is followed by a watch. */
 static void catch_up(struct stage *s)
 {
     apiserver_transport_flush(s->w.transport);
-    for (int i = 0; i < MAX_LIST_MS && !workspace_controller_current(s->controller); i++)
+    for (int i = 0; !is_current(s); i++) {
+        if (i == MAX_LIST_MS)
+            fail_msg("the caches do not become current: %s",
+                     fault_transport_watches(&s->caches) ? "nodes were not listed" : "no watch");
         usleep(1000);
+    }
     apiserver_transport_flush(s->w.transport);
 }
 
@@ -137,9 +277,9 @@ bool stage_settle(struct stage *s)
         if (now != version)
             quiet_since = clock_mono(&s->clock.clock);
         version = now;
-        if (s->played && play_pods(s, a))
+        if (s->played && play(s, a))
             continue;
-        apiserver_transport_flush(s->w.transport);
+        catch_up(s);
         int64_t due = workqueue_next_due_ns(q);
         if (due == INT64_MAX || due > quiet_since + QUIET_NS)
             return true;
@@ -171,11 +311,18 @@ static void strip(struct json *v)
     }
 }
 
+static void blank(char *text, const char *word)
+{
+    size_t len = strlen(word);
+    for (char *at = text; (at = strstr(at, word)); at += len)
+        memset(at, '-', len);
+}
+
 char *stage_dump(struct stage *s)
 {
     static const struct kube_resource *const resources[] = {
-        &KUBE_WORKSPACES, &KUBE_STATEFULSETS, &KUBE_SERVICES, &KUBE_CONTROLLER_REVISIONS,
-        &KUBE_JOBS,       &KUBE_CONFIGMAPS,   &KUBE_NODES,
+        &KUBE_WORKSPACES, &KUBE_STATEFULSETS, &KUBE_SERVICES,   &KUBE_CONTROLLER_REVISIONS,
+        &KUBE_CONFIGMAPS, &KUBE_NODES,        &KUBE_NODECLAIMS, &KUBE_NODEPOOLS,
     };
     AUTO_ARENA a = arena_new();
     AUTO_BUF out = BUF_INIT(16 * MIB);
@@ -188,8 +335,14 @@ char *stage_dump(struct stage *s)
         }
     }
     char *text = arena_strdup(s->w.a, buf_str(&out));
-    size_t len = strlen(s->w.models_dir);
-    for (char *at = text; (at = strstr(at, s->w.models_dir)); at += len)
-        memset(at, '-', len);
+    blank(text, s->w.models_dir);
+    /* The uid of the Workspace is in their names. */
+    JSON_FOREACH(it, all_of(s, a, &KUBE_NODECLAIMS))
+        blank(text, meta_name(it.value));
     return text;
+}
+
+unsigned stage_made(const struct stage *s)
+{
+    return s->made + (s->manager ? s->calls.made : 0);
 }

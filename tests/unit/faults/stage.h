@@ -12,6 +12,7 @@ struct stage {
     struct clock_virtual clock;
     bool played;    /* pods become ready, and nodes of NodeClaims come */
     unsigned lives; /* controllers so far */
+    unsigned made;  /* NodeClaims and NodePools that all of them made */
 
     /* of the controller that lives */
     struct fault_transport calls;  /* of its reconciles */
@@ -24,8 +25,9 @@ struct stage {
 };
 
 void stage_open(struct stage *s); /* server and CRDs; then change s->w.settings */
-void stage_live(struct stage *s); /* a controller with empty caches */
-void stage_die(struct stage *s);  /* without a last word */
+void stage_provision(struct stage *s, enum node_provisioner p); /* and its CRDs */
+void stage_live(struct stage *s);                               /* a controller with empty caches */
+void stage_die(struct stage *s);                                /* without a last word */
 void stage_close(struct stage *s);
 
 /* Reconciles what is due and lets the played parts act, until neither has anything to do and
@@ -38,3 +40,4 @@ size_t stage_step(struct stage *s);
 /* All objects that controllers make or change, without what differs between two runs that do the
  * same: times, uids, versions, addresses. */
 char *stage_dump(struct stage *s);
+unsigned stage_made(const struct stage *s);
