@@ -49,6 +49,8 @@ static void count(struct fault_transport *t, const struct kube_request *request,
         else
             map_del(t->listed, request->path);
     }
+    t->creates += r == 0 && status == 201 && t->counted && STREQ(request->method, "POST") &&
+                  str_has_suffix(request->path, t->counted);
     t->made += r == 0 && status == 201 &&
                (str_has_suffix(request->path, "/nodeclaims") ||
                 str_has_suffix(request->path, "/nodepools"));

@@ -33,6 +33,8 @@ struct fault_transport {
     unsigned seen;          /* calls so far */
     unsigned writes, lists; /* of those that reached the server: not GET; GET of a collection */
     unsigned made;          /* NodeClaims and NodePools, by those */
+    unsigned creates;       /* of those that made something of the kind `counted` */
+    const char *counted;    /* its plural; NULL: none */
     bool dead;
     bool down; /* nobody listens */
     /* Called before a request that writes reaches the server. NULL: none. */
