@@ -2,8 +2,6 @@
 
 #include <unistd.h>
 
-#include <unistd.h>
-
 #include "base/str.h"
 #include "cmd/crds.h"
 #include "kube/meta.h"
@@ -48,6 +46,7 @@ void stage_provision(struct stage *s, enum node_provisioner p)
     o->models_dir = NULL;
     o->provisioner = p;
     o->image_family = "ubuntu";
+    s->provisions = true;
     if (p == PROVISIONER_KARPENTER) {
         o->node_class_group = "example.com";
         o->node_class_kind = "Class";
@@ -226,9 +225,9 @@ static bool play_pools(struct stage *s, struct arena *a)
 static bool play(struct stage *s, struct arena *a)
 {
     bool changed = play_pods(s, a);
-    if (s->w.settings.provisioner == PROVISIONER_KARPENTER)
+    if (s->provisions && s->w.settings.provisioner == PROVISIONER_KARPENTER)
         changed |= play_pools(s, a);
-    if (s->w.settings.provisioner != PROVISIONER_BYO) {
+    if (s->provisions) {
         changed |= play_claims(s, a);
         changed |= play_nodes(s, a);
     }

@@ -10,9 +10,10 @@
 struct stage {
     struct world w;
     struct clock_virtual clock;
-    bool played;    /* pods become ready, and nodes of NodeClaims come */
-    unsigned lives; /* controllers so far */
-    unsigned made;  /* NodeClaims and NodePools that all of them made */
+    bool played;     /* pods become ready */
+    bool provisions; /* and nodes of NodeClaims come */
+    unsigned lives;  /* controllers so far */
+    unsigned made;   /* NodeClaims and NodePools that all of them made */
 
     /* of the controller that lives */
     struct fault_transport calls;  /* of its reconciles */
@@ -25,7 +26,7 @@ struct stage {
 };
 
 void stage_open(struct stage *s); /* server and CRDs; then change s->w.settings */
-void stage_provision(struct stage *s, enum node_provisioner p); /* and its CRDs */
+void stage_provision(struct stage *s, enum node_provisioner p); /* it is played, with its CRDs */
 void stage_live(struct stage *s);                               /* a controller with empty caches */
 void stage_die(struct stage *s);                                /* without a last word */
 void stage_close(struct stage *s);
