@@ -351,8 +351,13 @@ int rest_create(struct api_request *rq, struct api_reply *reply)
 /* Kinds that clients write without having read them, as the API server's strategies say. */
 static bool allows_unconditional_update(const struct api_kind *k)
 {
-    return k->builtin && !STREQ(k->resource.plural, "leases") &&
-           !STREQ(k->resource.plural, "customresourcedefinitions");
+    static const char *const not_those[] = { "leases", "customresourcedefinitions",
+                                             "validatingwebhookconfigurations" };
+    for (size_t i = 0; i < COUNT_OF(not_those); i++) {
+        if (STREQ(k->resource.plural, not_those[i]))
+            return false;
+    }
+    return k->builtin;
 }
 
 static bool allows_create_on_update(const struct api_kind *k)

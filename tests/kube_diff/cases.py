@@ -47,6 +47,7 @@ RESOURCES = {
     "controllerrevisions": "/apis/apps/v1/namespaces/$ns/controllerrevisions",
     "leases": "/apis/coordination.k8s.io/v1/namespaces/$ns/leases",
     "customresourcedefinitions": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+    "validatingwebhookconfigurations": "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
     "workspaces": "/apis/kaito.sh/v1beta1/namespaces/$ns/workspaces",
 }
 TYPES = {
