@@ -348,6 +348,11 @@ bool workspace_controller_current(struct workspace_controller *w)
     return nodes_cache_current(w->caches.nodes);
 }
 
+struct controller *workspace_controller_classes(struct workspace_controller *w)
+{
+    return w->node_classes ? node_classes_controller(w->node_classes) : NULL;
+}
+
 size_t workspace_controller_nodes(struct workspace_controller *w)
 {
     return nodes_cache_count(w->caches.nodes);

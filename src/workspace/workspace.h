@@ -29,6 +29,7 @@ int workspace_controller_explain(struct workspace_controller *w, const char *ns,
 
 /* For tests: its caches have what the Workspaces ask for. */
 bool workspace_controller_current(struct workspace_controller *w);
+struct controller *workspace_controller_classes(struct workspace_controller *w); /* or NULL */
 size_t workspace_controller_nodes(struct workspace_controller *w); /* how many are cached */
 
 /* Waits, for tests and status pages: */

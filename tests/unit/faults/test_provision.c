@@ -428,6 +428,107 @@ static void crds_come_and_go(void **state)
     stage_close(&s);
 }
 
+/* ---- Karpenter ------------------------------------------------------------------------------------------------------ */
+
+static const struct kube_resource node_classes = { "karpenter.azure.com", "v1beta1",
+                                                   "aksnodeclasses", "AKSNodeClass", false };
+
+static void open_karpenter(struct stage *s)
+{
+    struct arena *a = NULL;
+    stage_open(s);
+    a = s->w.a;
+    s->w.settings.models_dir = NULL;
+    s->w.settings.provisioner = PROVISIONER_KARPENTER;
+    s->w.settings.node_class_group = node_classes.group;
+    s->w.settings.node_class_version = node_classes.version;
+    s->w.settings.node_class_kind = node_classes.kind;
+    s->w.settings.node_class_resource = node_classes.plural;
+    s->w.settings.node_classes =
+        ARR(OBJ("name", STR("ubuntu"), "default", BOOL(true), "spec",
+                OBJ("imageFamily", STR("Ubuntu2204"), "osDiskSizeGB", INT(300))),
+            OBJ("name", STR("azl"), "spec", OBJ("imageFamily", STR("AzureLinux"))));
+}
+
+/* The controller of node classes has a queue of its own. */
+static void make_classes(struct stage *s)
+{
+    for (int i = 0; i < 3000 && !world_get(&s->w, &node_classes, NULL, "azl"); i++) {
+        apiserver_transport_flush(s->w.transport);
+        controller_drain(workspace_controller_classes(s->controller));
+        usleep(1000);
+    }
+}
+
+static struct json *pool(struct stage *s)
+{
+    return world_get(&s->w, &KUBE_NODEPOOLS, NULL, NS "-w");
+}
+
+static void a_pool_comes_once_its_class_is_ready_and_goes_with_its_owner(void **state)
+{
+    struct stage s;
+    open_karpenter(&s);
+    stage_live(&s);
+    create(&s, "w", 2);
+    settle_until(&s, "this cluster has no NodePools");
+    install_crds(&s);
+    settle_until(&s, "AKSNodeClass ubuntu is not there yet");
+    make_classes(&s);
+    const struct json *class = world_get(&s.w, &node_classes, NULL, "ubuntu");
+    assert_string_equal(json_text(s.w.a, json_find(class, "metadata", "labels")),
+                        "{\"karpenter.kaito.sh/managed-by\":\"kaito\","
+                        "\"karpenter.kaito.sh/default\":\"true\"}");
+    assert_string_equal(json_find_str(class, "spec", "imageFamily"), "Ubuntu2204");
+    settle_until(&s, "AKSNodeClass ubuntu is not ready");
+    assert_null(pool(&s));
+    world_patch(&s.w, &node_classes, NULL, "ubuntu", "status",
+                "{'status':{'conditions':[" CONDITION("Ready", "True", "Ready", "") "]}}");
+    settle_until(&s, "0 of 2");
+    assert_int_equal(json_find_int(pool(&s), 0, "spec", "replicas"), 2);
+
+    /* A class that the user changes or that the settings would have otherwise stays as it is. */
+    world_patch(&s.w, &node_classes, NULL, "azl", NULL, "{'spec':{'osDiskSizeGB':500}}");
+    apiserver_transport_flush(s.w.transport);
+    controller_drain(workspace_controller_classes(s.controller));
+    assert_int_equal(json_find_int(world_get(&s.w, &node_classes, NULL, "azl"), 0, "spec",
+                                   "osDiskSizeGB"),
+                     500);
+    unsigned writes = s.calls.writes;
+    assert_true(stage_settle(&s));
+    assert_int_equal(s.calls.writes, writes);
+
+    world_delete(&s.w, &KUBE_WORKSPACES, NS, "w");
+    assert_true(stage_settle(&s));
+    assert_null(world_get(&s.w, &KUBE_WORKSPACES, NS, "w"));
+    assert_null(pool(&s));
+    stage_close(&s);
+}
+
+/* "default-a" + "w" and "default" + "a-w" make the same name. */
+static void a_pool_of_another_is_left_alone(void **state)
+{
+    struct stage s;
+    open_karpenter(&s);
+    install_crds(&s);
+    world_create(
+        &s.w, &KUBE_NODEPOOLS,
+        world_parse(&s.w, "{'apiVersion':'karpenter.sh/v1','kind':'NodePool','metadata':{'name':"
+                          "'default-w','labels':{'karpenter.kaito.sh/workspace-name':'t-w',"
+                          "'karpenter.kaito.sh/workspace-namespace':'defaul'}},'spec':{'template':"
+                          "{'spec':{'nodeClassRef':{'group':'g','kind':'K','name':'n'},"
+                          "'requirements':[]}}}}"));
+    stage_live(&s);
+    make_classes(&s);
+    create(&s, "w", 1);
+    settle_until(&s, "NodePool default-w exists already");
+    world_delete(&s.w, &KUBE_WORKSPACES, NS, "w");
+    assert_true(stage_settle(&s));
+    assert_null(world_get(&s.w, &KUBE_WORKSPACES, NS, "w"));
+    assert_non_null(pool(&s));
+    stage_close(&s);
+}
+
 /* ---- nodes of one's own --------------------------------------------------------------------------------------------- */
 
 static void nodes_that_nobody_asks_for_are_not_kept(void **state)
@@ -494,6 +595,8 @@ int main(void)
         TEST(what_is_not_seen_yet_goes_too),
         TEST(claims_that_take_their_time_hold_nothing_up),
         TEST(crds_come_and_go),
+        TEST(a_pool_comes_once_its_class_is_ready_and_goes_with_its_owner),
+        TEST(a_pool_of_another_is_left_alone),
         TEST(nodes_that_nobody_asks_for_are_not_kept),
         TEST(nodes_of_other_workspaces_do_not_count),
     };
