@@ -156,6 +156,12 @@ static int check_task(const struct workspace *ws, struct error **err)
     return 0;
 }
 
+const char *workspace_served_name(const struct workspace *ws, const char *model)
+{
+    bool role = json_find_str(ws->json, "metadata", "labels", WORKSPACE_MRI_CREATED_BY) != NULL;
+    return !role && ws->created_by[0] ? ws->created_by : model;
+}
+
 int workspace_check(const struct workspace *ws, struct error **err)
 {
     int r = check_name(ws, err);

@@ -7,15 +7,17 @@
 #define WORKSPACE_HASH "workspace.kaito.io/hash" /* annotations */
 #define WORKSPACE_REVISION "workspace.kaito.io/revision"
 #define WORKSPACE_REVISION_NAME "workspace.kaito.io/name" /* label of ControllerRevisions */
-#define WORKSPACE_LABEL "kaito.sh/workspace"              /* label of pods, selector */
-#define WORKSPACE_RUNTIME "kaito.sh/runtime"              /* annotations */
+#define WORKSPACE_CONFIG_HASH                                                                      \
+    "kaito.sh/config-hash" /* of StatefulSets, ours: of the configuration that was there last */
+#define WORKSPACE_LABEL "kaito.sh/workspace" /* label of pods, selector */
+#define WORKSPACE_RUNTIME "kaito.sh/runtime" /* annotations */
 #define WORKSPACE_LOAD_BALANCER "kaito.sh/enablelb"
 #define WORKSPACE_DISABLE_BENCHMARK "kaito.sh/disable-benchmark"
 #define WORKSPACE_PERFORMANCE_MODE "kaito.sh/performance-mode"
 #define WORKSPACE_LOCAL_WEIGHTS "kaito.sh/use-local-weights"
 #define WORKSPACE_IMAGE_FAMILY "kaito.sh/node-image-family"
 #define WORKSPACE_NODE_CLASS "kaito.sh/node-class-name"
-#define WORKSPACE_NODE_COUNT "kaito.sh/node-count" /* ours: instead of the estimate */
+#define WORKSPACE_NODE_COUNT "kaito.sh/node-count"              /* ours: instead of the estimate */
 #define WORKSPACE_CREATED_BY "inferenceset.kaito.sh/created-by" /* labels */
 #define WORKSPACE_MRI_CREATED_BY "multiroleinference.kaito.sh/created-by"
 #define WORKSPACE_ROLE "kaito.sh/inference-role"
@@ -63,6 +65,9 @@ int workspace_check(const struct workspace *ws, struct error **err);
 
 /* A label that KAITO puts on nodes itself: a selector cannot ask for it. */
 bool workspace_label_reserved(const char *key);
+
+/* The name that clients ask for: of the InferenceSet that it belongs to, else of the model. */
+const char *workspace_served_name(const struct workspace *ws, const char *model);
 
 enum load_balancer { LOAD_BALANCER_NO, LOAD_BALANCER_YES, LOAD_BALANCER_UNCLEAR };
 /* The annotation kaito.sh/enablelb: true, 1, yes in any case; false, 0, no or absent; anything else

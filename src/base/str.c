@@ -101,6 +101,15 @@ char *str_replace(struct arena *a, const char *s, const char *from, const char *
     return result;
 }
 
+char *str_shell_word(struct arena *a, const char *s)
+{
+    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                               "%+,-./:=@_";
+    if (s[0] && s[strspn(s, safe)] == '\0')
+        return arena_strdup(a, s);
+    return arena_printf(a, "'%s'", str_replace(a, s, "'", "'\\''"));
+}
+
 int str_to_uint64(const char *s, uint64_t *ret)
 {
     if (str_empty(s))

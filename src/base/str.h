@@ -15,6 +15,9 @@ bool str_empty(const char *s);                   /* NULL or "" */
 bool str_case_eq(const char *a, const char *b);  /* ASCII */
 char *str_lower(struct arena *a, const char *s); /* ASCII */
 char *str_trim(struct arena *a, const char *s);  /* white space at both ends */
+/* As one word of a POSIX shell: as it is when nothing in it means anything to a shell, else quoted.
+ */
+char *str_shell_word(struct arena *a, const char *s);
 char *str_replace(struct arena *a, const char *s, const char *from, const char *to);
 
 /* Whole-string numbers: 0, or -ERROR_INVALID without an error text. No white space, no overflow. */

@@ -46,7 +46,7 @@ static void add_source(struct arena *a, const struct vllm_request *q, struct jso
 struct json *vllm_flags(struct arena *a, const struct vllm_request *q)
 {
     struct json *flags = json_clone(a, q->preset->vllm);
-    json_set_str(a, flags, "served-model-name", q->served_name);
+    json_set_str(a, flags, "served-model-name", str_shell_word(a, q->served_name));
     json_set_str(a, flags, "max-model-len", "auto");
     json_set_str(a, flags, "gpu-memory-utilization",
                  arena_printf(a, "%.2f", gpu_utilization(q->gpu)));
@@ -57,7 +57,7 @@ struct json *vllm_flags(struct arena *a, const struct vllm_request *q)
     add_source(a, q, flags);
     json_set_str(a, flags, "kaito-config-file", q->config_file);
     if (q->performance_mode && !STREQ(q->performance_mode, "balanced"))
-        json_set_str(a, flags, "performance-mode", q->performance_mode);
+        json_set_str(a, flags, "performance-mode", str_shell_word(a, q->performance_mode));
     if (q->adapters)
         json_set_str(a, flags, "enable-lora", "");
     if (q->decode_role)

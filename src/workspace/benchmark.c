@@ -79,11 +79,26 @@ bool benchmark_expected(const struct json *statefulset)
     return false;
 }
 
+bool benchmark_premature(const struct json *statefulset)
+{
+    const struct json *status = json_get(statefulset, "status");
+    const char *update = json_find_str(status, "updateRevision");
+    int64_t generation = meta_generation(statefulset);
+    return json_find_int(status, generation, "observedGeneration") < generation ||
+           (update && !str_eq(update, json_find_str(status, "currentRevision")));
+}
+
 enum benchmark decide_benchmark(struct decider *d, struct json *status, struct json *conditions)
 {
     const struct engine *engine = d->choice.engine;
     if (!engine || !engine->benchmarks || !d->choice.preset || !engine_benchmark_wanted(&d->ws) ||
         !benchmark_expected(d->o->statefulset))
+        return BENCHMARK_NONE;
+    if (d->upgrading) { /* what was measured was another engine */
+        json_del(status, "performance");
+        condition_remove(conditions, "BenchmarkCompleted");
+    }
+    if (benchmark_premature(d->o->statefulset) || d->upgrading)
         return BENCHMARK_NONE;
     struct condition done = { "BenchmarkCompleted", "True", "BenchmarkCompleted",
                               "benchmark result has been recorded" };

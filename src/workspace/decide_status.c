@@ -62,6 +62,34 @@ static const char *state_when_not_ready(const struct decider *d, const struct js
     return str_eq(state, "Ready") || str_eq(state, "NotReady") ? "NotReady" : "Pending";
 }
 
+/* Where the model answers: by the name of its Service, on one box, where names are not resolved, by
+ * its address; and where its load balancer is. */
+static const char *endpoint_text(const struct decider *d)
+{
+    struct arena *a = d->a;
+    const struct json *service = d->o->service;
+    const char *address = json_find_str(service, "spec", "clusterIP");
+    const struct json *ingress =
+        json_at(json_find(service, "status", "loadBalancer", "ingress"), 0);
+    const char *outside = json_find_str(ingress, "ip");
+    outside = outside ? outside : json_find_str(ingress, "hostname");
+    const char *host = d->in->settings->models_dir && address
+                           ? address
+                           : arena_printf(a, "%s.%s.svc.cluster.local", d->ws.name, d->ws.ns);
+    return arena_printf(a, "http://%s/v1%s%s%s", host, outside ? " and http://" : "",
+                        str_or_empty(outside), outside ? "/v1" : "");
+}
+
+/* A pod template may serve anything. */
+static const char *serving_text(const struct decider *d)
+{
+    if (d->ws.template || !d->choice.engine || !d->choice.model[0])
+        return "the pods are ready";
+    return arena_printf(d->a, "model %s answers at %s (OpenAI API, %s)",
+                        workspace_served_name(&d->ws, d->choice.model), endpoint_text(d),
+                        d->choice.engine->name);
+}
+
 static void set_inference_conditions(struct decider *d, struct json *status,
                                      struct json *conditions)
 {
@@ -71,7 +99,7 @@ static void set_inference_conditions(struct decider *d, struct json *status,
     struct problem p = { 0 };
     if (serving)
         set_condition(d, conditions, "InferenceReady", true, "WorkspaceInferenceStatusSuccess",
-                      "the pods are ready");
+                      serving_text(d));
     else {
         p = inference_problem(d);
         set_condition(d, conditions, "InferenceReady", false, p.reason, p.message);
@@ -114,6 +142,21 @@ static void set_tuning_conditions(struct decider *d, struct json *status, struct
     json_set_str(d->a, status, "state", words[t.state].state);
 }
 
+/* What was found earlier and still holds is of this generation too. Conditions of others are
+ * theirs. */
+static void refresh_generation(const struct decider *d, struct json *conditions)
+{
+    static const char *const own[] = { "NodeClaimReady",     "NodesReady",
+                                       "ResourceReady",      "InferenceReady",
+                                       "JobStarted",         "WorkspaceSucceeded",
+                                       "BenchmarkCompleted", "WorkspaceDeleting",
+                                       "ModelMirrorReady",   "LocalDiskReady" };
+    JSON_FOREACH(it, conditions)
+        for (size_t i = 0; i < COUNT_OF(own); i++)
+            if (str_eq(json_find_str(it.value, "type"), own[i]))
+                json_set_int(d->a, it.value, "observedGeneration", d->ws.generation);
+}
+
 void decide_status(struct decider *d)
 {
     struct arena *a = d->a;
@@ -133,6 +176,7 @@ void decide_status(struct decider *d)
     else
         set_inference_conditions(d, status, conditions);
     decide_weights_status(d, conditions);
+    refresh_generation(d, conditions);
     d->out->status = status;
 }
 

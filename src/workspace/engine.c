@@ -152,8 +152,7 @@ const char *engine_store_name(struct arena *a, const struct workspace *ws,
 
 const char *engine_served_name(const struct engine_request *q)
 {
-    bool role = json_find_str(q->ws->json, "metadata", "labels", WORKSPACE_MRI_CREATED_BY) != NULL;
-    return !role && q->ws->created_by[0] ? q->ws->created_by : q->model;
+    return workspace_served_name(q->ws, q->model);
 }
 
 /* clang-format off */

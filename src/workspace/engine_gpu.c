@@ -91,7 +91,7 @@ static const char *vllm_line(struct arena *a, const struct engine_request *q)
 static const char *transformers_line(struct arena *a, const struct engine_request *q)
 {
     struct json *flags = json_clone(a, q->preset->transformers);
-    json_set_str(a, flags, "served_model_name", engine_served_name(q));
+    json_set_str(a, flags, "served_model_name", str_shell_word(a, engine_served_name(q)));
     json_set_str(a, flags, "pretrained_model_name_or_path", str_lower(a, q->preset->id));
     json_set_str(a, flags, "allow_remote_files", "");
     json_sort_keys(flags);

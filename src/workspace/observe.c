@@ -55,8 +55,9 @@ static const char *const top_keys[] = { "apiVersion", "kind", "metadata", "spec"
 
 void observe_project_workload(struct arena *a, struct json *obj)
 {
-    static const char *const spec_keys[] = { "type", "replicas", "template", "volumeClaimTemplates",
-                                             NULL };
+    static const char *const spec_keys[] = {
+        "type", "clusterIP", "replicas", "template", "volumeClaimTemplates", NULL
+    };
     static const char *const template_keys[] = { "spec", NULL };
     static const char *const pod_keys[] = { "containers", "initContainers", "volumes",
                                             "imagePullSecrets", NULL };
@@ -64,9 +65,10 @@ void observe_project_workload(struct arena *a, struct json *obj)
                                                   "volumeMounts", "startupProbe", NULL };
     static const char *const claim_keys[] = { "metadata", NULL };
     static const char *const probe_keys[] = { "exec", NULL };
-    static const char *const status_keys[] = { "readyReplicas",      "replicas",
-                                               "observedGeneration", "currentRevision",
-                                               "updateRevision",     NULL };
+    static const char *const status_keys[] = {
+        "readyReplicas", "replicas", "observedGeneration", "currentRevision", "updateRevision",
+        "loadBalancer",  NULL
+    };
     static const char *const foreign_keys[] = {
         "name", "namespace", "uid", "resourceVersion", "ownerReferences", NULL
     };
@@ -242,7 +244,7 @@ static void observe_benchmark(struct arena *a, struct kube_client *c, const stru
 {
     const struct json *conditions = json_find(ws->json, "status", "conditions");
     if (ws->template || ws->deleting || !engine_benchmark_wanted(ws) ||
-        !benchmark_expected(o->statefulset) ||
+        !benchmark_expected(o->statefulset) || benchmark_premature(o->statefulset) ||
         json_find_int(o->statefulset, 0, "status", "readyReplicas") <
             json_find_int(o->statefulset, 1, "spec", "replicas") ||
         condition_is(conditions, "BenchmarkCompleted", "True"))

@@ -13,6 +13,8 @@
 
 /* Whether the pods of a StatefulSet measure themselves while they start. */
 bool benchmark_expected(const struct json *statefulset);
+/* Its pods are being replaced: those that are ready may be the old ones. */
+bool benchmark_premature(const struct json *statefulset);
 
 enum weights_state {
     WEIGHTS_NOT_NEEDED, /* there is no model store, or the preset's weights are not in one */

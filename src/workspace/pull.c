@@ -136,11 +136,6 @@ char *pull_safe_name(struct arena *a, const char *prefix, const char *name, cons
     return safe;
 }
 
-char *pull_shell_word(struct arena *a, const char *text)
-{
-    return arena_printf(a, "'%s'", str_replace(a, text, "'", "'\\''"));
-}
-
 /* ---- pieces of pods ------------------------------------------------------------------------------------------------ */
 
 static const char *secrets_name(struct arena *a, const char *name)
@@ -190,8 +185,8 @@ struct json *pull_container(struct arena *a, const char *name, const char *image
     return OBJ("name", STR(name),
                "image", STR(PULLER_IMAGE),
                "command", ARR(STR("/bin/sh"), STR("-c")),
-               "args", ARR(STRF("image=%s\ntarget=%s\n%s", pull_shell_word(a, reference),
-                                pull_shell_word(a, target), data_pull_image)),
+               "args", ARR(STRF("image=%s\ntarget=%s\n%s", str_shell_word(a, reference),
+                                str_shell_word(a, target), data_pull_image)),
                "volumeMounts", mounts);
 }
 /* clang-format on */

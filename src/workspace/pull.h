@@ -12,8 +12,6 @@ int image_reference(struct arena *a, const char *text, const char **ret, struct 
 /* A name for a volume or container out of names that users chose: "a-b-c" as it is, where it is
  * too long or has other characters something like it that is as unique. */
 char *pull_safe_name(struct arena *a, const char *prefix, const char *name, const char *suffix);
-/* The text as one word of a shell. */
-char *pull_shell_word(struct arena *a, const char *text);
 
 /* `name` has the words that tell this image's Secrets from others': "in-tuning-input". NULL when
  * there are none and `always` is not set. */

@@ -136,9 +136,9 @@ static struct json *push_container(struct arena *a, const struct tuning *t)
     return OBJ("name", STR("pusher"),
                "image", STR(ORAS_PUSH_IMAGE),
                "command", ARR(STR("/bin/sh"), STR("-c")),
-               "args", ARR(STRF("image=%s\nmodel=%s\noutput=%s\n%s", pull_shell_word(a, image),
-                                pull_shell_word(a, t->d->choice.model),
-                                pull_shell_word(a, t->config->output_dir), data_push_result)),
+               "args", ARR(STRF("image=%s\nmodel=%s\noutput=%s\n%s", str_shell_word(a, image),
+                                str_shell_word(a, t->d->choice.model),
+                                str_shell_word(a, t->config->output_dir), data_push_result)),
                "volumeMounts", ARR(mount(a, "docker-config", "/root/.docker"),
                                    mount(a, RESULTS, t->config->output_dir)));
 }

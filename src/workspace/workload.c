@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "http/crypto.h"
 #include "kube/meta.h"
 #include "workspace/decide_internal.h"
 #include "json/build.h"
@@ -134,6 +135,42 @@ static void decide_services(struct decider *d)
         decider_write(d, WRITE_CREATE, &KUBE_SERVICES, headless, headless_object(d, headless));
 }
 
+/* ---- configuration ------------------------------------------------------------------------------------------------- */
+
+/* Of what the engine reads when it starts; NULL when it reads nothing. */
+static const char *config_hash(const struct decider *d)
+{
+    const char *text = json_find_str(d->o->config_map, "data", "inference_config.yaml");
+    if (d->ws.template || !d->ws.config[0] || !text)
+        return NULL;
+    char hex[SHA256_HEX_SIZE];
+    sha256_hex(text, strlen(text), hex);
+    return arena_strndup(d->a, hex, 16);
+}
+
+/* A ConfigMap that changes does not replace pods: whoever edits it may not want a model to start
+ * again now. It is said, once, how to do it. */
+static void decide_config_change(struct decider *d)
+{
+    struct arena *a = d->a;
+    const char *now = config_hash(d);
+    const char *had = meta_annotation(d->o->statefulset, WORKSPACE_CONFIG_HASH);
+    if (!now || str_eq(now, had))
+        return;
+    struct write *w =
+        decider_write(d, WRITE_PATCH, &KUBE_STATEFULSETS, d->ws.name,
+                      OBJ("metadata", OBJ("annotations", OBJ(WORKSPACE_CONFIG_HASH, STR(now)))));
+    if (had && decide_workload_current(d))
+        w->done = (struct decided_event){
+            "Warning", "ConfigChanged",
+            arena_printf(a,
+                         "ConfigMap %s changed after the pods were started; `kubectl rollout "
+                         "restart statefulset/%s -n %s` brings it to them",
+                         d->ws.config, d->ws.name, d->ws.ns),
+            NULL
+        };
+}
+
 /* ---- StatefulSet --------------------------------------------------------------------------------------------------- */
 
 /* Of a preset. */
@@ -194,13 +231,21 @@ struct json *decide_statefulset_spec(const struct decider *d)
     return d->ws.template ? template_spec(d) : preset_spec(d);
 }
 
+static struct json *statefulset_annotations(const struct decider *d)
+{
+    struct arena *a = d->a;
+    struct json *annotations = decide_revision_annotation(d);
+    json_set_str(a, annotations, WORKSPACE_CONFIG_HASH, config_hash(d));
+    return annotations;
+}
+
 /* clang-format off */
 static struct json *statefulset_object(const struct decider *d)
 {
     struct arena *a = d->a;
     return OBJ("apiVersion", STR("apps/v1"),
                "kind", STR("StatefulSet"),
-               "metadata", decide_owned_metadata(d, d->ws.name, decide_revision_annotation(d)),
+               "metadata", decide_owned_metadata(d, d->ws.name, statefulset_annotations(d)),
                "spec", decide_statefulset_spec(d));
 }
 /* clang-format on */
@@ -249,8 +294,10 @@ void decide_workload(struct decider *d)
     decide_old_deployment(d);
     if (!d->o->statefulset)
         decider_write(d, WRITE_CREATE, &KUBE_STATEFULSETS, d->ws.name, statefulset_object(d));
-    else
+    else {
         decide_rollout(d);
+        decide_config_change(d);
+    }
 }
 
 bool decide_workload_ready(const struct decider *d)

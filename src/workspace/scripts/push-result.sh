@@ -99,7 +99,7 @@ until oras cp --from-oci-layout "$work/layout:result" "$image" 2> error; do
     cat error >&2
     [ $tries -lt 10 ] || fail "cannot push $image: $(tail -n 1 error | cut -c 1-400)"
     tries=$((tries + 1))
-    sleep $((poll * 6))
+    sleep "${PUSH_SECONDS:-30}"
 done
 echo "$image is pushed"
 end_pause

@@ -1,4 +1,6 @@
 #include "base/error.h"
+#include <stdio.h>
+
 #include "base/str.h"
 #include "unit.h"
 
@@ -26,6 +28,26 @@ static void transforms(void **state)
     assert_string_equal(str_replace(a, "aaa", "aa", "b"), "ba");
     assert_string_equal(str_replace(a, "abc", "", "x"), "abc");
     assert_string_equal(str_replace(a, "abc", "abc", ""), "");
+}
+
+/* What a shell makes of it is the text again, byte for byte. */
+static void a_shell_word_is_one_argument(void **state)
+{
+    static const char *const texts[] = {
+        "phi-4", "",  "{\"kv_role\":\"kv_both\",\"x\":\"a b\"}", "it's", "$HOME `id` \\ *",
+        "a\nb",  "''"
+    };
+    AUTO_ARENA a = arena_new();
+    assert_string_equal(str_shell_word(a, "org/a_b:1.0"), "org/a_b:1.0");
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        const char *line = arena_printf(a, "printf '%%s.' %s", str_shell_word(a, texts[i]));
+        FILE *pipe = popen(line, "r");
+        char out[128] = "";
+        size_t n = fread(out, 1, sizeof(out) - 1, pipe);
+        assert_int_equal(pclose(pipe), 0);
+        out[n] = '\0';
+        assert_string_equal(out, arena_printf(a, "%s.", texts[i]));
+    }
 }
 
 static void splits_and_joins(void **state)
@@ -161,6 +183,6 @@ static void suggests_near_names(void **state)
     assert_int_equal(str_nearest("", presets, COUNT_OF(presets), near, 3), 0);
 }
 
-UNIT_TESTS(TEST(compares), TEST(transforms), TEST(splits_and_joins), TEST(reads_whole_numbers),
-           TEST(reads_go_durations), TEST(finds_the_end_of_valid_utf8), TEST(measures_edits),
-           TEST(suggests_near_names))
+UNIT_TESTS(TEST(compares), TEST(transforms), TEST(a_shell_word_is_one_argument),
+           TEST(splits_and_joins), TEST(reads_whole_numbers), TEST(reads_go_durations),
+           TEST(finds_the_end_of_valid_utf8), TEST(measures_edits), TEST(suggests_near_names))

@@ -5,8 +5,9 @@
  *       "base":     a file in bases/ that `settings` and `observed` are laid over as merge patches;
  * may be absent, "settings": {"modelsDir", "cloud", "vllm", "provisioner", "imageFamily",
  * "nodeClasses"}, "observed": {"workspace", "statefulSet", "service", "headless", "deployment",
- * "configMap", "configTemplate", "job", "revisions", "pods", "nodes", "nodeClaims", "legacyNodes",
- * "legacyNodeClaims", "nodePool", "nodeClass", "pending", "karpenterServed", "onlyNode", "hub":
+ * "configMap", "configTemplate", "job", "localDiskClass", "diskCapacities", "revisions", "pods",
+ * "nodes", "nodeClaims", "legacyNodes", "legacyNodeClaims", "nodePool", "nodeClass", "pending",
+ * "karpenterServed", "onlyNode", "hub":
  * {"like"; "reason", "message", "againMs"}, "benchmarkLog", "benchmarkError", "weights": {"state",
  * "message", "weightBytes", "cacheBytes"}}, "expected": {"writes": ["create StatefulSet w", …],
  * "conditions": {TYPE: "STATUS REASON: message"}, "state", "targetNodeCount", "workerNodes",
@@ -92,6 +93,8 @@ static struct observed read_observed(struct arena *a, const struct json *v)
         .config_map = json_get(v, "configMap"),
         .config_template = json_get(v, "configTemplate"),
         .job = json_get(v, "job"),
+        .local_disk_class = json_find_bool(v, false, "localDiskClass"),
+        .disk_capacities = json_get(v, "diskCapacities"),
         .revisions = revisions ? revisions : none,
         .pods = pods ? pods : none,
         .nodes = read_facts(v, nodes ? nodes : none, none),
@@ -124,6 +127,10 @@ static struct json *outcome(struct arena *a, const struct decision *d,
         if (json_get(wanted_bodies, title))
             json_set(a, bodies, title, json_clone(a, d->writes[i].body));
     }
+    for (size_t i = 0; i < d->write_count; i++)
+        if (d->writes[i].done.type)
+            json_append(events, STRF("%s %s: %s", d->writes[i].done.type, d->writes[i].done.reason,
+                                     d->writes[i].done.message));
     for (size_t i = 0; i < d->event_count; i++)
         json_append(events, STRF("%s %s: %s", d->events[i].type, d->events[i].reason,
                                  d->events[i].message));
