@@ -36,9 +36,37 @@ int command_version(int argc, char **argv)
     return EXIT_DONE;
 }
 
+/* Under the names of v0.12's executables this one takes their flags. `kubectl-kaito` is the kubectl
+ * plugin, and takes ours. */
+static int run_by_name(int argc, char **argv, bool *ret_done)
+{
+    static const char *const not_here[] = { "ragengine", "gpu-provisioner" };
+    const char *slash = strrchr(argv[0], '/');
+    const char *called = slash ? slash + 1 : argv[0];
+    *ret_done = true;
+    if (strcmp(called, "workspace") == 0) {
+        argv[0] = (char *)"manager";
+        return command_manager(argc, argv);
+    }
+    for (size_t i = 0; i < COUNT_OF(not_here); i++) {
+        if (strcmp(called, not_here[i]) == 0) {
+            fprintf(stderr, "%s: this version of kaito has no %s\n", called, called);
+            return EXIT_FAILED;
+        }
+    }
+    *ret_done = false;
+    return EXIT_DONE;
+}
+
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN);
+    bool done = false;
+    if (argc > 0) {
+        int code = run_by_name(argc, argv, &done);
+        if (done)
+            return code;
+    }
     const char *name = argc > 1 ? argv[1] : NULL;
     if (!name) {
         print_usage(stderr);

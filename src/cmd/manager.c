@@ -1,52 +1,62 @@
-/* `kaito manager`: the controllers against a cluster. */
+/* `kaito manager`: the controllers against a cluster. Called as `workspace` the executable is this
+ * command. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/rand.h"
 #include "base/str.h"
 #include "cmd/command.h"
 #include "cmd/daemon.h"
+#include "cmd/manager_flags.h"
+#include "cmd/workspace_metrics.h"
+#include "inferenceset/inferenceset.h"
 #include "kube/config.h"
 #include "kube/controller.h"
 #include "kube/events.h"
 #include "kube/leader.h"
 #include "metrics/metrics.h"
+#include "multirole/multirole.h"
+#include "webhook/rules.h"
 #include "workspace/workspace.h"
 
-struct manager_flags {
-    const char *kubeconfig;
-    const char *context;
-    const char *metrics_address;
-    const char *health_address;
-    const char *node_provisioner;
-    const char *registry;
-    bool leader_elect;
-    double qps;
-    int64_t burst;
-    struct log_flags log;
-};
+#define LEASE_NAME "ef60f9b0.io"
+#define ACCOUNT_NAMESPACE_FILE "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
 /* Everything `kaito manager` holds, in the order it is made. */
 struct manager_process {
+    const struct manager_config *config;
     struct kube_transport *transport;
     struct kube_client *client;
     struct event_recorder *events;
     struct manager *manager;
     struct workspace_controller *workspaces;
-    struct operator_settings settings;
+    struct inference_set_controller *sets;
+    struct multi_role_controller *roles;
+    struct workspace_metrics *metrics;
+    struct webhook_rules *rules;
+    struct webhook *webhook; /* NULL: none is served */
     struct leader_options leader;
+    char host[64];
     char identity[128];
 };
 
 static void process_done(struct manager_process *p)
 {
+    webhook_stop(p->webhook);
     if (p->manager) {
         manager_stop(p->manager);
+        metrics_collect_stop(inference_set_collect, p->sets);
+        workspace_metrics_free(p->metrics);
         manager_free(p->manager);
     }
+    webhook_rules_free(p->rules);
+    multi_role_controller_free(p->roles);
+    inference_set_controller_free(p->sets);
     workspace_controller_free(p->workspaces);
     if (p->events)
         event_recorder_free(p->events);
@@ -65,47 +75,92 @@ static int connect_cluster(struct manager_process *p, const struct manager_flags
     r = kube_http_transport_new(config, "kaito-workspace/" KAITO_VERSION, &p->transport, err);
     if (r < 0)
         return r;
-    p->client = kube_client_new(p->transport, &(struct kube_client_options){
-                                                  .qps = f->qps, .burst = (unsigned)f->burst });
+    p->client =
+        kube_client_new(p->transport, &(struct kube_client_options){ .qps = MAX(f->qps, 0.0),
+                                                                     .burst = (unsigned)f->burst });
     return 0;
+}
+
+static void make_identity(struct manager_process *p)
+{
+    gethostname(p->host, sizeof(p->host) - 1);
+    char suffix[9];
+    rand_suffix(suffix, sizeof(suffix) - 1);
+    snprintf(p->identity, sizeof(p->identity), "%s_%s", p->host, suffix);
+    p->leader = (struct leader_options){ .ns = p->config->settings.release_namespace,
+                                         .name = LEASE_NAME,
+                                         .identity = p->identity };
+}
+
+/* The webhook answers before the controllers run: it needs no lead, and API servers wait for it. */
+static int start_webhook(struct manager_process *p, struct error **err)
+{
+    const struct manager_config *c = p->config;
+    if (!*c->webhook_service)
+        return 0;
+    p->rules = webhook_rules_new(
+        &(struct webhook_rules_options){ .client = p->client, .settings = &c->settings });
+    struct webhook_options options = {
+        .client = p->client,
+        .port = c->webhook_port,
+        .service = c->webhook_service,
+        .ns = c->webhook_namespace,
+        .tls_min_version = getenv("WEBHOOK_TLS_MIN_VERSION"),
+        .review = webhook_rules_review,
+        .ctx = p->rules,
+    };
+    int r = webhook_start(&options, &p->webhook, err);
+    return r < 0 ? error_prefix(err, r, "webhook on port %d (WEBHOOK_PORT)", c->webhook_port) : 0;
+}
+
+/* Those that a gate switches on. */
+static int add_controllers(struct manager_process *p, struct error **err)
+{
+    const struct operator_settings *s = &p->config->settings;
+    struct clock *clock = clock_system();
+    int r =
+        workspace_controller_add(p->manager, p->client, s, p->events, clock, &p->workspaces, err);
+    if (r == 0 && s->gates.on[GATE_INFERENCE_SET])
+        r = inference_set_controller_add(p->manager, p->client, s, p->events, clock, &p->sets, err);
+    if (r == 0 && p->sets)
+        metrics_on_collect(inference_set_collect, p->sets);
+    if (r == 0 && s->gates.on[GATE_MULTI_ROLE])
+        r = multi_role_controller_add(p->manager, p->client, s, p->events, clock, &p->roles, err);
+    if (r == 0)
+        p->metrics = workspace_metrics_add(p->manager);
+    return r;
+}
+
+static bool webhook_is_ready(void *ctx, char *why, size_t why_size)
+{
+    struct manager_process *p = ctx;
+    return !p->webhook || webhook_ready(p->webhook, why, why_size);
 }
 
 static int start_controllers(struct manager_process *p, const struct manager_flags *f,
                              struct error **err)
 {
-    char host[64] = "";
-    gethostname(host, sizeof(host) - 1);
-    char suffix[9];
-    rand_suffix(suffix, sizeof(suffix) - 1);
-    snprintf(p->identity, sizeof(p->identity), "%s_%s", host, suffix);
-    p->leader = (struct leader_options){ .ns = "kaito-workspace",
-                                         .name = "ef60f9b0.io",
-                                         .identity = p->identity };
-    const char *cloud = getenv("CLOUD_PROVIDER");
-    p->settings = (struct operator_settings){
-        .provisioner = PROVISIONER_BYO,
-        .cloud = cloud ? cloud : "",
-        .image_registry = f->registry,
-        .release_namespace = "kaito-workspace",
-        .gates = GATES_DEFAULT,
-    };
-
-    p->events = event_recorder_new(p->client, "Workspace", host, clock_system());
+    make_identity(p);
+    p->events = event_recorder_new(p->client, "Workspace", p->host, clock_system());
     p->manager = manager_new(&(struct manager_options){
         .client = p->client,
         .clock = clock_system(),
         .health_address = f->health_address,
         .metrics_address = f->metrics_address,
         .leader = f->leader_elect ? &p->leader : NULL,
+        .ready = webhook_is_ready,
+        .ready_ctx = p,
     });
-    int r = workspace_controller_add(p->manager, p->client, &p->settings, p->events, clock_system(),
-                                     &p->workspaces, err);
+    int r = add_controllers(p, err);
+    if (r == 0)
+        r = start_webhook(p, err);
     return r < 0 ? r : manager_start(p->manager, err);
 }
 
-static int run(const struct manager_flags *f, struct error **err)
+static int run(const struct manager_flags *f, const struct manager_config *config,
+               struct error **err)
 {
-    struct manager_process p = { 0 };
+    struct manager_process p = { .config = config };
     metrics_register_process();
     int r = connect_cluster(&p, f, err);
     if (r == 0)
@@ -124,59 +179,51 @@ static int run(const struct manager_flags *f, struct error **err)
     return r;
 }
 
+/* Where the pod runs; "" outside of a cluster. */
+static const char *account_namespace(struct arena *a)
+{
+    AUTO_FREE char *text = NULL;
+    if (file_read(ACCOUNT_NAMESPACE_FILE, KIB, &text, NULL, NULL) < 0)
+        return "";
+    return str_trim(a, text);
+}
+
+/* In the form of v0.12, which names its compiler too. */
+static int print_version(void)
+{
+    printf("%s (Build Date: not recorded, Go Version: none, Compiler: %s)\n", KAITO_VERSION,
+           __VERSION__);
+    return EXIT_DONE;
+}
+
 int command_manager(int argc, char **argv)
 {
-    struct manager_flags f = {
-        .metrics_address = ":8080",
-        .health_address = ":8081",
-        .node_provisioner = "byo",
-        .registry = "mcr.microsoft.com/aks/kaito",
-        .qps = 30,
-        .burst = 50,
-        .log = LOG_FLAGS_INIT,
-    };
-    struct flag flags[] = {
-        { "kubeconfig", FLAG_STRING, &f.kubeconfig, "FILE",
-          "the cluster; $KUBECONFIG, the service account or ~/.kube/config when not given", 0 },
-        { "context", FLAG_STRING, &f.context, "NAME", "context of the kubeconfig", 0 },
-        { "metrics-bind-address", FLAG_STRING, &f.metrics_address, "ADDRESS",
-          "where /metrics is served", 0 },
-        { "health-probe-bind-address", FLAG_STRING, &f.health_address, "ADDRESS",
-          "where /healthz and /readyz are served", 0 },
-        { "node-provisioner", FLAG_STRING, &f.node_provisioner, "NAME",
-          "byo: nodes are brought by the user", 0 },
-        { "registry", FLAG_STRING, &f.registry, "NAME", "registry of the engine images", 0 },
-        { "kube-client-qps", FLAG_DOUBLE, &f.qps, "N", "requests a second to the API server", 0 },
-        { "kube-client-burst", FLAG_INT, &f.burst, "N", "requests at once beyond that", 0 },
-        { "leader-elect", FLAG_BOOL, &f.leader_elect, NULL,
-          "only one of several managers acts at a time", 0 },
-        LOG_FLAG_ROWS(f.log),
-        { .name = NULL },
-    };
-    struct flag_set set = {
-        .usage = "kaito manager [flags]",
-        .summary = "Runs the Workspace controller against a Kubernetes cluster.",
-        .flags = flags,
-    };
-    int done = command_flags(&set, argc, argv);
-    if (done >= 0)
-        return done;
-
+    AUTO_ARENA a = arena_new();
     struct error *err = NULL;
-    int r = log_flags_apply(&f.log, &err);
-    if (r == 0 && !str_eq(f.node_provisioner, "byo"))
-        r = error_set(
-            &err, ERROR_UNSUPPORTED,
-            "--node-provisioner is \"%s\"; this version brings up no nodes: byo is the only choice",
-            f.node_provisioner);
-    if (r == 0 && (f.qps < 0 || f.burst < 0 || f.burst > 100000))
-        r = error_set(
-            &err, ERROR_INVALID,
-            "--kube-client-qps and --kube-client-burst must be 0 or more (burst at most 100000)");
+    struct manager_flags f;
+    int r = manager_flags_parse(argc, argv, &f, &err);
+    if (r == -ERROR_CANCELLED) {
+        error_free(err);
+        return EXIT_DONE;
+    }
+    if (r < 0) {
+        command_fail(argv[0], err);
+        fprintf(stderr, "usage: %s\n", manager_flags_usage);
+        return EXIT_USAGE;
+    }
+    if (f.version)
+        return print_version();
+
+    struct manager_config config;
+    r = manager_config_make(a, &f, getenv, account_namespace(a), &config, &err);
+    if (r == 0)
+        r = log_flags_apply(&(struct log_flags){ .level = config.log_level,
+                                                 .format = config.log_format },
+                            &err);
     if (r < 0)
         return command_fail(argv[0], err);
 
     daemon_prepare();
-    r = run(&f, &err);
+    r = run(&f, &config, &err);
     return r < 0 ? command_fail(argv[0], err) : EXIT_DONE;
 }

@@ -59,6 +59,16 @@ static void metrics_init(void)
                                "Workers of the controller", by_controller);
 }
 
+/* Families show from the start, as controller-runtime's do: a rate over them has a beginning. */
+static void metrics_zero(const char *name)
+{
+    static const char *const results[] = { "error", "requeue", "requeue_after", "success" };
+    for (size_t i = 0; i < COUNT_OF(results); i++)
+        metric_add(metrics.results, 0, name, results[i]);
+    metric_add(metrics.errors, 0, name);
+    metric_add(metrics.active, 0, name);
+}
+
 /* ---- life --------------------------------------------------------------------------------------------------- */
 
 struct controller *controller_new(const struct controller_options *options)
@@ -74,6 +84,7 @@ struct controller *controller_new(const struct controller_options *options)
     c->queue =
         workqueue_new(&(struct workqueue_options){ .name = c->name, .clock = options->clock });
     metric_set(metrics.max, c->workers, c->name);
+    metrics_zero(c->name);
     return c;
 }
 

@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "kube/client_internal.h"
 #include "kube/meta.h"
+#include "metrics/metrics.h"
 #include "json/build.h"
 
 #define RELEASE_TIMEOUT_MS 500
@@ -222,18 +223,29 @@ static bool renew(struct leader *l)
     return true;
 }
 
+/* As controller-runtime says who leads. */
+static void set_master_status(struct leader *l, bool leads)
+{
+    static const char *const by_name[] = { "name", NULL };
+    struct metric *status = metric_gauge("leader_election_master_status",
+                                         "1 while this process holds the lease, else 0", by_name);
+    metric_set(status, leads ? 1 : 0, l->name);
+    __atomic_store_n(&l->leads, leads, __ATOMIC_RELEASE);
+}
+
 static void *run(void *arg)
 {
     struct leader *l = arg;
+    set_master_status(l, false);
     if (!acquire(l))
         return NULL;
     log_info("leads", "lease", l->name, "identity", l->identity, NULL);
     l->logged = ERROR_OK;
-    __atomic_store_n(&l->leads, true, __ATOMIC_RELEASE);
+    set_master_status(l, true);
     if (l->on_started)
         l->on_started(l->ctx);
     bool kept = renew(l);
-    __atomic_store_n(&l->leads, false, __ATOMIC_RELEASE);
+    set_master_status(l, false);
     if (kept) {
         release(l);
     } else {

@@ -48,7 +48,7 @@ struct workqueue {
 /* ---- metrics ------------------------------------------------------------------------------------------------ */
 
 static struct {
-    struct metric *depth, *adds, *retries, *waiting, *working;
+    struct metric *depth, *adds, *retries, *waiting, *working, *unfinished, *longest;
 } metrics;
 
 static void metrics_init(void)
@@ -67,6 +67,11 @@ static void metrics_init(void)
     metrics.working =
         metric_histogram("workqueue_work_duration_seconds", "How long the work on a key takes",
                          labels, buckets, COUNT_OF(buckets));
+    metrics.unfinished =
+        metric_gauge("workqueue_unfinished_work_seconds",
+                     "How long all keys in work have been in work, together", labels);
+    metrics.longest = metric_gauge("workqueue_longest_running_processor_seconds",
+                                   "How long the oldest key in work has been in work", labels);
 }
 
 static double seconds(int64_t ns)
@@ -224,6 +229,29 @@ static void wait_for_time(struct workqueue *q, struct item *item, int64_t delay_
         pthread_cond_signal(&q->changed);
 }
 
+/* Of the keys that are in work at a scrape. */
+static void collect_in_work(void *ctx)
+{
+    struct workqueue *q = ctx;
+    double sum = 0, longest = 0;
+    {
+        LOCK(&q->lock);
+        int64_t now = clock_mono(q->clock);
+        struct map_iter it = MAP_ITER_INIT;
+        void *value = NULL;
+        while (q->in_work > 0 && map_next(q->items, &it, NULL, &value)) {
+            const struct item *item = value;
+            if (!item->in_work)
+                continue;
+            double age = seconds(now - item->started_ns);
+            sum += age;
+            longest = MAX(longest, age);
+        }
+    }
+    metric_set(metrics.unfinished, sum, q->name, q->name);
+    metric_set(metrics.longest, longest, q->name, q->name);
+}
+
 /* ---- the queue ---------------------------------------------------------------------------------------------- */
 
 struct workqueue *workqueue_new(const struct workqueue_options *options)
@@ -240,6 +268,10 @@ struct workqueue *workqueue_new(const struct workqueue_options *options)
     q->max_delay_ms = options->max_delay_ms > 0 ? options->max_delay_ms : 1000000;
     q->max_keys = options->max_keys > 0 ? options->max_keys : 1000000;
     q->items = map_new(item_free);
+    metric_set(metrics.depth, 0, q->name, q->name);
+    metric_add(metrics.adds, 0, q->name, q->name);
+    metric_add(metrics.retries, 0, q->name, q->name);
+    metrics_on_collect(collect_in_work, q);
     return q;
 }
 
@@ -247,6 +279,7 @@ void workqueue_free(struct workqueue *q)
 {
     if (!q)
         return;
+    metrics_collect_stop(collect_in_work, q);
     map_free(q->items);
     free(q->heap);
     free(q->name);

@@ -13,7 +13,8 @@
 #define SERIES_MAX 10000
 #define LABELS_BYTES_MAX (64 * KIB)
 
-struct metric_registry metric_registry = { .mutex = PTHREAD_MUTEX_INITIALIZER };
+struct metric_registry metric_registry = { .scrape = PTHREAD_MUTEX_INITIALIZER,
+                                           .mutex = PTHREAD_MUTEX_INITIALIZER };
 
 /* ---- families ------------------------------------------------------------------------------------------------ */
 
@@ -108,6 +109,20 @@ void metrics_on_collect(void (*fn)(void *ctx), void *ctx)
     while (*tail)
         tail = &(*tail)->next;
     *tail = c;
+}
+
+void metrics_collect_stop(void (*fn)(void *ctx), void *ctx)
+{
+    LOCK(&metric_registry.scrape);
+    LOCK(&metric_registry.mutex);
+    struct collector **at = &metric_registry.collectors;
+    while (*at && ((*at)->fn != fn || (*at)->ctx != ctx))
+        at = &(*at)->next;
+    struct collector *c = *at;
+    if (!c)
+        return;
+    *at = c->next;
+    free(c);
 }
 
 /* ---- label sets ---------------------------------------------------------------------------------------------- */

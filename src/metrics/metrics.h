@@ -26,6 +26,8 @@ void metric_reset(struct metric *m);                      /* all label sets */
 
 /* A function that refreshes gauges just before each exposition. */
 void metrics_on_collect(void (*fn)(void *ctx), void *ctx);
+/* Takes it back; returns when it does not run and will not. Not from such a function. */
+void metrics_collect_stop(void (*fn)(void *ctx), void *ctx);
 /* process_resident_memory_bytes, process_cpu_seconds_total, process_open_fds,
  * process_start_time_seconds. */
 void metrics_register_process(void);

@@ -36,6 +36,9 @@ struct collector {
 };
 
 struct metric_registry {
+    /* Held during a scrape, before the other one: collectors need no locks of their own, and none
+     * is taken away while it runs. */
+    pthread_mutex_t scrape;
     pthread_mutex_t mutex;
     struct metric *families; /* sorted by name */
     struct collector *collectors;

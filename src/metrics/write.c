@@ -122,10 +122,8 @@ static struct collector *collector_after(struct collector *c)
 
 void metrics_write(struct buf *out)
 {
-    /* One scrape at a time, so that collectors need no locks of their own; without the registry's
-     * lock, since they may register what they find. None is ever removed. */
-    static pthread_mutex_t scrape = PTHREAD_MUTEX_INITIALIZER;
-    LOCK(&scrape);
+    /* Without the registry's lock, since collectors may register what they find. */
+    LOCK(&metric_registry.scrape);
     for (struct collector *c = collector_after(NULL); c; c = collector_after(c))
         c->fn(c->ctx);
     LOCK(&metric_registry.mutex);
