@@ -4,6 +4,7 @@
 
 #include "apiserver/object_meta.h"
 #include "apiserver/rest.h"
+#include "apiserver/scale.h"
 #include "apiserver/server.h"
 #include "base/log.h"
 #include "base/rand.h"
@@ -49,6 +50,11 @@ static struct json *options_json(struct api_request *rq, const struct admission_
     return o;
 }
 
+static bool is_scale(const struct api_request *rq)
+{
+    return STREQ(rq->sub, "scale");
+}
+
 /* In the version that is asked for; null when there is none. */
 static struct json *object_as(struct api_request *rq, const struct served_kind *as,
                               const struct json *obj)
@@ -56,6 +62,8 @@ static struct json *object_as(struct api_request *rq, const struct served_kind *
     struct arena *a = rq->a;
     if (!obj)
         return NUL();
+    if (is_scale(rq))
+        return scale_view(a, rq->kind->k, obj);
     struct json *copy = object_in_order(a, as, json_clone(a, obj));
     if (as != rq->kind && as->k->schema) {
         schema_prune(a, as->k->schema, copy, NULL);
@@ -70,15 +78,16 @@ static struct json *request_json(struct api_request *rq, const struct served_kin
 {
     struct arena *a = rq->a;
     const struct kube_resource *asked = &rq->kind->k->resource, *sent = &as->k->resource;
+    const struct kube_resource *shape = is_scale(rq) ? scale_resource() : NULL;
     const char *sub = str_empty(rq->sub) ? NULL : rq->sub;
     char uid[37];
     rand_uuid(uid);
     const char *ns = STREQ(rq->kind->resource, "/namespaces") ? at->name : rq->ns;
     return OBJ("uid", STR(uid),
-               "kind", kind_json(a, sent),
+               "kind", kind_json(a, shape ? shape : sent),
                "resource", resource_json(a, sent),
                "subResource", STR(sub),
-               "requestKind", kind_json(a, asked),
+               "requestKind", kind_json(a, shape ? shape : asked),
                "requestResource", resource_json(a, asked),
                "requestSubResource", STR(sub),
                "name", STR(str_empty(at->name) ? NULL : at->name),

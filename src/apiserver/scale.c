@@ -20,6 +20,11 @@ static const struct served_kind scale_kind = {
     .api_version = "autoscaling/v1",
 };
 
+const struct kube_resource *scale_resource(void)
+{
+    return &scale_api_kind.resource;
+}
+
 bool scale_served(const struct api_kind *k)
 {
     return k->scale.replicas != NULL;
@@ -53,7 +58,7 @@ static bool has_replicas(struct arena *a, const struct api_kind *k, const struct
 }
 
 /* clang-format off */
-static struct json *scale_of(struct arena *a, const struct api_kind *k, const struct json *obj)
+struct json *scale_view(struct arena *a, const struct api_kind *k, const struct json *obj)
 {
     static const char *const kept[] = { "name", "namespace", "uid", "resourceVersion", "creationTimestamp" };
     struct json *metadata = EMPTY_OBJ();
@@ -82,7 +87,7 @@ int scale_reply(struct api_request *rq, struct api_reply *reply, int status, con
                                             arena_printf(a, "Internal error occurred: %s", why),
                                             OBJ("causes", ARR(OBJ("message", STR(why))))));
     }
-    api_reply_json(rq, reply, status, scale_of(a, k, obj));
+    api_reply_json(rq, reply, status, scale_view(a, k, obj));
     return 0;
 }
 
@@ -177,7 +182,7 @@ int scale_apply(struct api_request *rq, const struct patch *patch, const struct 
     struct arena *a = rq->a;
     const struct api_kind *k = rq->kind->k;
     struct json *scale = (struct json *)given;
-    int r = patch ? patched(rq, patch, scale_of(a, k, old), &scale) : 0;
+    int r = patch ? patched(rq, patch, scale_view(a, k, old), &scale) : 0;
     if (r == 0)
         r = check_name(rq, scale);
     if (r == 0)

@@ -28,6 +28,8 @@ NS = "hooks"
 CORE = f"/api/v1/namespaces/{NS}"
 WORKSPACES = f"/apis/kaito.sh/v1beta1/namespaces/{NS}/workspaces"
 ALPHA = f"/apis/kaito.sh/v1alpha1/namespaces/{NS}/workspaces"
+SETS = f"/apis/kaito.sh/v1beta1/namespaces/{NS}/inferencesets"
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 PATIENCE = 30
 MERGE, JSON_PATCH = "application/merge-patch+json", "application/json-patch+json"
 
@@ -168,11 +170,18 @@ def pair(addresses, tmp_path_factory):
     pair = Pair(addresses, tmp_path_factory.mktemp("hook"))
     for address in addresses:
         send(address, "POST", "/api/v1/namespaces", {"metadata": {"name": NS, "labels": {"team": "a"}}})
+        crd = json.loads((servers.ROOT / "data" / "crds" / "inferencesets.kaito.sh.json").read_text())
+        assert send(address, "POST", CRDS, crd).status in (201, 409)
+        end = time.monotonic() + PATIENCE
+        while send(address, "GET", SETS).status != 200:
+            assert time.monotonic() < end, "InferenceSets are not served"
+            time.sleep(0.1)
         send(address, "POST", f"{CORE}/services", {"metadata": {"name": "plain"}, "spec": {"ports": [{"port": 444}]}})
     yield pair
     for address, _ in pair.sides:
         send(address, "DELETE", f"{CONFIGS}/test.example.com")
         send(address, "DELETE", WORKSPACES)
+        send(address, "DELETE", f"{CRDS}/inferencesets.kaito.sh")
 
 
 def at(path):
@@ -210,6 +219,11 @@ STEPS = [
     ]),
     ("subresources", dict(client_config=at("/ok"), rules=[rule(resources=["*/status"])]), [
         ("PATCH", f"{WORKSPACES}/a/status", {"status": {"state": "NotReady"}}, MERGE), patched("2")]),
+    ("scale", dict(client_config=at("/ok"), rules=[rule(resources=["inferencesets/scale"], apiVersions=["*"])]), [
+        ("POST", SETS, {"apiVersion": "kaito.sh/v1beta1", "kind": "InferenceSet", "metadata": {"name": "set"}, "spec": {
+            "replicas": 1, "labelSelector": {"matchLabels": {"a": "b"}},
+            "template": {"resource": {"instanceType": "x"}, "inference": {"preset": {"name": "phi-4"}}}}}),
+        ("PATCH", f"{SETS}/set/scale", {"spec": {"replicas": 2}}, MERGE)]),
     ("exact versions", dict(client_config=at("/deny"), matchPolicy="Exact"), [
         ("POST", ALPHA, workspace("exact", "v1alpha1")), ("POST", WORKSPACES, workspace("exact2"))]),
     ("operations", dict(client_config=at("/deny"), rules=[rule(operations=["UPDATE", "DELETE"])]), [
