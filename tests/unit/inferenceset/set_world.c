@@ -297,6 +297,8 @@ void set_world_serve(struct set_world *w, const char *ns, const char *name, cons
     const struct json *ws = set_world_get(w, &KUBE_WORKSPACES, ns, name);
     if (!ws) /* deleted meanwhile */
         return;
+    if (!image && str_eq(meta_label(ws, "kaito.sh/upgrade-to-version"), "0.5.0"))
+        image = IMAGE_NOW;
     ensure_statefulset(w, ns, ws, image);
     long long generation =
         (long long)meta_generation(set_world_get(w, &KUBE_STATEFULSETS, ns, name));

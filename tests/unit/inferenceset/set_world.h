@@ -57,8 +57,9 @@ struct json *set_world_list(struct set_world *w, const struct kube_resource *r, 
 
 /* Workspaces of a set, by name. */
 struct json *set_world_children(struct set_world *w, const char *ns, const char *set);
-/* What the Workspace controller and its pods would do: a StatefulSet of this image (NULL: as it
- * is), all pods ready or none, and the status that says so, of the present specification. */
+/* What the Workspace controller and its pods would do: a StatefulSet of this image (NULL: as it is,
+ * or the one that the Workspace is told to take), all pods ready or none, and the status that says
+ * so, of the present specification. */
 void set_world_serve(struct set_world *w, const char *ns, const char *name, const char *image,
                      bool ready);
 void set_world_serve_all(struct set_world *w, const char *ns, const char *set);

@@ -354,6 +354,14 @@ static size_t with_adapters(struct set_world *w)
     return n;
 }
 
+/* Those that were changed last, or not yet: the others follow only when these serve. */
+static void serve_with(struct set_world *w, bool adapters)
+{
+    JSON_FOREACH(it, set_world_children(w, NS, "is"))
+        if (adapters == (json_size(json_find(it.value, "inference", "adapters")) > 0))
+            set_world_serve(w, NS, meta_name(it.value), NULL, true);
+}
+
 static void adapters_reach_one_workspace_after_the_other(void **state)
 {
     struct set_world w;
@@ -369,7 +377,7 @@ static void adapters_reach_one_workspace_after_the_other(void **state)
     for (size_t n = 1; n <= 3; n++) {
         set_world_settle(&w);
         assert_int_equal(with_adapters(&w), n);
-        set_world_serve_all(&w, NS, "is");
+        serve_with(&w, true);
     }
     wait_ready(&w, "is");
     nothing_is_written_while_nothing_changes(&w);
@@ -379,7 +387,7 @@ static void adapters_reach_one_workspace_after_the_other(void **state)
     for (size_t n = 3; n-- > 0;) {
         set_world_settle(&w);
         assert_int_equal(with_adapters(&w), n);
-        set_world_serve_all(&w, NS, "is");
+        serve_with(&w, false);
     }
     set_world_stop(&w);
 }
@@ -402,7 +410,9 @@ static void another_preset_needs_other_workspaces(void **state)
             changed += str_eq(json_find_str(it.value, "inference", "preset", "name"), "phi-4");
         assert_int_equal(json_size(set_world_children(&w, NS, "is")), 2);
         assert_int_equal(changed, n);
-        set_world_serve_all(&w, NS, "is");
+        JSON_FOREACH(it, set_world_children(&w, NS, "is"))
+            if (str_eq(json_find_str(it.value, "inference", "preset", "name"), "phi-4"))
+                set_world_serve(&w, NS, meta_name(it.value), NULL, true);
     }
     wait_ready(&w, "is");
     set_world_stop(&w);

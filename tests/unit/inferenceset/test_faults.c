@@ -56,6 +56,26 @@ static void change_preset(struct set_world *w)
                     "{'spec':{'template':{'inference':{'preset':{'name':'phi-4'}}}}}");
 }
 
+static void have_old(struct set_world *w)
+{
+    set_world_create(w, &KUBE_INFERENCE_SETS, NS, SET("is", "2"));
+    set_world_wait_children(w, NS, "is", 2);
+    JSON_FOREACH(it, set_world_children(w, NS, "is"))
+        set_world_serve(w, NS, meta_name(it.value), IMAGE_OLD, true);
+}
+
+static void upgrade_in_place(struct set_world *w)
+{
+    set_world_patch(w, &KUBE_INFERENCE_SETS, NS, "is", NULL,
+                    "{'spec':{'autoUpgrade':{'enabled':true}}}");
+}
+
+static void upgrade_with_surge(struct set_world *w)
+{
+    set_world_patch(w, &KUBE_INFERENCE_SETS, NS, "is", NULL,
+                    "{'spec':{'autoUpgrade':{'enabled':true,'strategy':'Surge'}}}");
+}
+
 static void remove_set(struct set_world *w)
 {
     set_world_delete(w, &KUBE_INFERENCE_SETS, NS, "is");
@@ -76,6 +96,7 @@ static struct json *summary(struct set_world *w)
                                    json_clone(a, json_get(it.value, "revision")), "annotations",
                                    json_clone(a, json_find(it.value, "metadata", "annotations"))));
     struct json *set = set_world_get(w, &KUBE_INFERENCE_SETS, NS, "is");
+    json_del(json_find(set, "status", "autoUpgrade"), "lastSuccessfulUpgradeTime");
     JSON_FOREACH(it, json_find(set, "status", "conditions")) {
         json_del(it.value, "lastTransitionTime");
         if (str_eq(json_find_str(it.value, "status"), "False"))
@@ -90,10 +111,14 @@ static struct json *summary(struct set_world *w)
 
 static void serve_until_quiet(struct set_world *w)
 {
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 8; i++) {
+        uint64_t before = apiserver_resource_version(w->server);
         set_world_serve_all(w, NS, "is");
         set_world_settle(w);
+        if (apiserver_resource_version(w->server) == before)
+            return;
     }
+    fail_msg("it does not come to rest");
 }
 
 /* Returns how many writes the story took; *ret: how it ended. */
@@ -101,6 +126,7 @@ static unsigned play(const struct story *s, unsigned die_at, bool applied, char 
 {
     struct set_world w;
     set_world_start(&w);
+    w.settings.gates.on[GATE_BASE_IMAGE_UPGRADE] = true;
     set_world_run(&w);
     s->before(&w);
     set_world_settle(&w);
@@ -141,6 +167,8 @@ static void the_next_process_ends_the_same(void **state)
         { "scaled to one", have_three, scale_to_one, 3 },
         { "template changed", have_three, change_template, 3 },
         { "preset changed", have_three, change_preset, 3 },
+        { "upgraded in place", have_old, upgrade_in_place, 2 },
+        { "upgraded with surge", have_old, upgrade_with_surge, 3 },
         { "deleted", have_three, remove_set, 3 },
     };
     for (size_t i = 0; i < COUNT_OF(stories); i++) {
