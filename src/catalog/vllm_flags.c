@@ -43,6 +43,15 @@ static void add_source(struct arena *a, const struct vllm_request *q, struct jso
     json_del(flags, "load_format"); /* the same option in other letters */
 }
 
+/* Each GPU of several reads its part of a stream. */
+static void add_distributed_loader(struct arena *a, const struct vllm_request *q,
+                                   struct json *flags)
+{
+    const char *parts = json_find_str(flags, "tensor-parallel-size");
+    if (q->source && strstr(q->source, "://") && !str_eq(parts, "1"))
+        json_set_str(a, flags, "model-loader-extra-config", "'{\"distributed\": true}'");
+}
+
 struct json *vllm_flags(struct arena *a, const struct vllm_request *q)
 {
     struct json *flags = json_clone(a, q->preset->vllm);
@@ -63,6 +72,7 @@ struct json *vllm_flags(struct arena *a, const struct vllm_request *q)
     if (q->decode_role)
         json_set_str(a, flags, "port", "5001");
     add_parallelism(a, q, flags);
+    add_distributed_loader(a, q, flags);
     json_sort_keys(flags);
     return flags;
 }

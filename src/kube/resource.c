@@ -38,6 +38,13 @@ const struct kube_resource KUBE_INFERENCE_SETS = { "kaito.sh", "v1beta1", "infer
 const struct kube_resource KUBE_MULTI_ROLE_INFERENCES = { "kaito.sh", "v1alpha1",
                                                           "multiroleinferences",
                                                           "MultiRoleInference", true };
+const struct kube_resource KUBE_MODEL_MIRRORS = { "kaito.sh", "v1alpha1", "modelmirrors",
+                                                  "ModelMirror", false };
+const struct kube_resource KUBE_PERSISTENT_VOLUME_CLAIMS =
+    CORE("persistentvolumeclaims", "PersistentVolumeClaim", true);
+const struct kube_resource KUBE_PERSISTENT_VOLUMES =
+    CORE("persistentvolumes", "PersistentVolume", false);
+const struct kube_resource KUBE_SERVICE_ACCOUNTS = CORE("serviceaccounts", "ServiceAccount", true);
 /* Flux */
 const struct kube_resource KUBE_OCI_REPOSITORIES = { "source.toolkit.fluxcd.io", "v1",
                                                      "ocirepositories", "OCIRepository", true };

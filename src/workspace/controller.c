@@ -216,6 +216,13 @@ static void wake_all(void *ctx, struct workqueue *q)
     kube_object_list_done(&all);
 }
 
+/* A mirror is of a model: whoever runs it may wait for it. */
+static void map_mirror(void *ctx, struct workqueue *q, struct kube_object *old,
+                       struct kube_object *new)
+{
+    wake_all(ctx, q);
+}
+
 /* Nodes that nobody asks for are not kept. */
 static void select_nodes(void *ctx, struct kube_object *old, struct kube_object *new)
 {
@@ -270,11 +277,16 @@ static void add_informers(struct workspace_controller *w, struct manager *m)
                                &(struct informer_options){ .label_selector = WORKSPACE_LABEL,
                                                            .optional = true,
                                                            .project = observe_project_job });
-    c->storage_classes = manager_informer(m, &KUBE_STORAGE_CLASSES,
-                                          &(struct informer_options){
-                                              .field_selector = "metadata.name=" LOCAL_DISK_CLASS,
-                                              .optional = true,
-                                              .project = observe_project_storage_class });
+    static const char local_disk[] = "metadata.name=" LOCAL_DISK_CLASS;
+    bool streams = w->settings->gates.on[GATE_MODEL_STREAMING];
+    if (streams)
+        c->mirrors = manager_informer(m, &KUBE_MODEL_MIRRORS,
+                                      &(struct informer_options){ .optional = true });
+    c->storage_classes =
+        manager_informer(m, &KUBE_STORAGE_CLASSES,
+                         &(struct informer_options){ .field_selector = streams ? NULL : local_disk,
+                                                     .optional = true,
+                                                     .project = observe_project_storage_class });
     c->pods = informer_for(m, &KUBE_PODS, WORKSPACE_LABEL, NULL, observe_project_pod);
     c->nodes = nodes_cache_new(m, w->settings, &NODES_OF_WORKSPACES, w->clock);
     /* before the watch that puts the key into the queue */
@@ -300,6 +312,8 @@ static void add_watches(struct workspace_controller *w)
     nodes_cache_wake(caches->nodes, c,
                      &(struct nodes_wake){ .node = map_node, .all = wake_all, .ctx = w });
     controller_watch_mapped(c, caches->config_maps, map_config_map, w);
+    if (caches->mirrors)
+        controller_watch_mapped(c, caches->mirrors, map_mirror, w);
 }
 
 int workspace_controller_add(struct manager *m, struct kube_client *c,

@@ -160,9 +160,11 @@ void decide_all(struct arena *a, const struct decide_input *in, struct decision 
     decide_engine(d);
     decide_identity(d);
     decide_gpu(d);
+    decide_mirror(d);
     decide_nodes(d);
     decide_weights(d);
     decide_weights_place(d);
+    decide_stream_source(d);
     decide_workload(d);
     decide_status(d);
 }

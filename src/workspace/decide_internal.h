@@ -27,9 +27,12 @@ struct decider {
     const struct json *own_labels; /* that its nodes carry beyond those that the user wants */
     bool resource_ready;
     enum weights_place place;
-    const char *weights_source; /* NULL: Hugging Face */
-    bool disk_full;             /* the local disks cannot take the weights */
-    bool upgrading;             /* the engine image is being replaced */
+    const char *weights_source;  /* NULL: Hugging Face */
+    bool streaming;              /* the weights are; of pods that run, as they were started */
+    const char *stream_id;       /* model */
+    const char *storage_account; /* where the mirror is */
+    bool disk_full;              /* the local disks cannot take the weights */
+    bool upgrading;              /* the engine image is being replaced */
     struct problem problem;
 };
 
@@ -87,6 +90,10 @@ void decide_rollout(struct decider *d);
 void decide_weights_place(struct decider *d);
 struct json *decide_weights_claims(const struct decider *d); /* NULL when there are none */
 void decide_weights_status(const struct decider *d, struct json *conditions);
+/* streaming.c: the ModelMirror; where its weights are; conditions. */
+void decide_mirror(struct decider *d);
+void decide_stream_source(struct decider *d);
+void decide_streaming_status(const struct decider *d, struct json *conditions);
 /* adapters.c */
 void decide_adapter_checks(struct decider *d);
 

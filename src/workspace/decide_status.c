@@ -30,6 +30,7 @@ static void set_resource_conditions(struct decider *d, struct json *conditions)
         condition_remove(conditions, "NodeClaimReady");
     set_node_condition(d, conditions, &d->nodes.nodes);
     set_node_condition(d, conditions, &d->nodes.resource);
+    decide_streaming_status(d, conditions);
 }
 
 /* Why inference is not ready. */
@@ -39,7 +40,10 @@ static struct problem inference_problem(struct decider *d)
     if (p.reason)
         return p;
     if (!d->resource_ready)
-        return (struct problem){ "WorkspaceInferenceStatusPending", "waiting for nodes", false };
+        return (struct problem){ "WorkspaceInferenceStatusPending",
+                                 d->nodes.ready ? "waiting for the model's mirror"
+                                                : "waiting for nodes",
+                                 false };
     if (pod_failure_find(d->a, d->o->pods, &p))
         return p;
     if (d->ws.config[0] && !d->o->config_map && !d->ws.template)

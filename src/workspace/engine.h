@@ -28,7 +28,9 @@ struct engine_request {
     uint64_t weight_bytes; /* 0: unknown */
     int64_t nodes;
     enum weights_place place;
-    const char *weights_source; /* a path or URI; NULL: Hugging Face */
+    const char *weights_source;  /* a path or URI, as a shell wants it; NULL: Hugging Face */
+    const char *processor;       /* what the tokenizer is read from; NULL: the weights */
+    const char *storage_account; /* of a URI in Azure's blob storage; NULL: none */
 };
 
 struct engine {

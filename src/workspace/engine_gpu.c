@@ -189,13 +189,15 @@ static struct json *vllm_env(struct arena *a, const struct engine_request *q)
     struct json *env = ARR(value_env(a, "VLLM_USE_FLASHINFER_SAMPLER", "0"),
                            value_env(a, "VLLM_USE_DEEP_GEMM", q->preset->deep_gemm ? "1" : "0"),
                            q->preset->cuda_toolkit ? value_env(a, "CUDA_HOME", CUDA_DIR) : NULL);
-    if (q->weights_source)
-        json_append(env, value_env(a, "KAITO_PROCESSOR", q->weights_source));
+    if (q->processor)
+        json_append(env, value_env(a, "KAITO_PROCESSOR", q->processor));
     if (role(q)) {
         json_append(env, value_env(a, "KAITO_INFERENCE_ROLE", role(q)));
         json_append(env, engine_field_env(a, "VLLM_NIXL_SIDE_CHANNEL_HOST", "status.podIP"));
     }
     json_append(env, engine_token(a, q));
+    if (q->storage_account)
+        json_append(env, value_env(a, "AZURE_STORAGE_ACCOUNT_NAME", q->storage_account));
     adapters_append_env(a, q->ws->adapters, env);
     if (spans_nodes(q))
         json_append(env, engine_field_env(a, "POD_INDEX",

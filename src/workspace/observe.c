@@ -10,6 +10,7 @@
 #include "kube/meta.h"
 #include "kube/selector.h"
 #include "workspace/engine.h"
+#include "workspace/streaming.h"
 #include "workspace/tuning.h"
 #include "json/build.h"
 
@@ -399,6 +400,7 @@ int workspace_observe(struct arena *a, const struct workspace_caches *caches, st
     }
     if (!ws.template)
         observe_weights(a, settings, &ws, catalog, &o.weights);
+    streaming_observe(a, caches, c, settings, catalog, &ws, o.statefulset, &o.streaming);
     observe_local_disks(a, c, caches, settings, &ws, catalog, &o);
     int r = observe_deployment(a, c, settings, &ws, &o, err);
     if (r == 0)

@@ -38,6 +38,14 @@ struct observed_hub {
     int64_t again_ms; /* when it may be otherwise; 0: not before the Workspace changes */
 };
 
+/* Only where weights are to be streamed; each NULL when absent. */
+struct observed_streaming {
+    const struct json *mirror; /* ModelMirror */
+    const struct json *storage_class;
+    const struct json *service_account; /* looked at before there are pods, as the following */
+    const char *volume_handle;          /* of the volume that the mirror's claim is bound to */
+};
+
 struct observed {
     const struct json *workspace;
     const struct json *statefulset; /* NULL when absent, as the following */
@@ -49,6 +57,7 @@ struct observed {
                                        copy of a tuning's default one */
     const struct json *config_template; /* what that copy is made from */
     const struct json *job;
+    struct observed_streaming streaming;
     bool local_disk_class;              /* there is a StorageClass LOCAL_DISK_CLASS */
     const struct json *disk_capacities; /* CSIStorageCapacities, asked for only before a
                                            StatefulSet with such a disk is made; NULL */
@@ -66,6 +75,7 @@ struct observed {
 struct workspace_caches {
     struct informer *workspaces, *statefulsets, *services, *revisions, *pods, *config_maps, *jobs,
         *storage_classes;
+    struct informer *mirrors; /* NULL without the gate */
     struct nodes_cache *nodes;
 };
 

@@ -78,6 +78,8 @@ void decide_weights_place(struct decider *d)
     d->place = PLACE_EMPTY_DIR;
     if (d->ws.template || !p || !engine || engine->format != WEIGHTS_SAFETENSORS || d->ws.tuning)
         return;
+    if (d->streaming)
+        return;
     if (engine->streams_weights &&
         str_eq(meta_annotation(d->ws.json, WORKSPACE_LOCAL_WEIGHTS), "true")) {
         d->place = PLACE_HOST;

@@ -6,6 +6,7 @@
 #include "http/crypto.h"
 #include "kube/meta.h"
 #include "workspace/decide_internal.h"
+#include "workspace/streaming.h"
 #include "json/build.h"
 
 /* ---- pieces -------------------------------------------------------------------------------------------------------- */
@@ -173,6 +174,15 @@ static void decide_config_change(struct decider *d)
 
 /* ---- StatefulSet --------------------------------------------------------------------------------------------------- */
 
+static struct json *template_labels(const struct decider *d)
+{
+    struct arena *a = d->a;
+    struct json *labels = pod_labels(d);
+    if (d->streaming)
+        json_set_str(a, labels, STREAMING_LABEL, "true");
+    return labels;
+}
+
 /* Of a preset. */
 static struct json *preset_spec(const struct decider *d)
 {
@@ -189,12 +199,15 @@ static struct json *preset_spec(const struct decider *d)
         .nodes = d->target_nodes,
         .place = d->place,
         .weights_source = d->weights_source,
+        .processor = d->stream_id ? d->stream_id : d->weights_source,
+        .storage_account = d->storage_account,
     };
     struct json *tolerations = EMPTY_ARR();
     decide_append_tolerations(d, tolerations);
     /* clang-format off */
     struct json *pod = OBJ("affinity", decide_node_affinity(d),
                            "tolerations", tolerations,
+                           "serviceAccountName", d->streaming ? STR(streaming_service_account(d->in->settings, &d->ws)) : NULL,
                            "imagePullSecrets", adapters_pull_secrets(a, d->ws.adapters),
                            "initContainers", engine->init_containers ? engine->init_containers(a, &q) : NULL,
                            "containers", ARR(engine->container(a, &q), engine->sidecar ? engine->sidecar(a, &q) : NULL),
@@ -204,7 +217,7 @@ static struct json *preset_spec(const struct decider *d)
                "persistentVolumeClaimRetentionPolicy", OBJ("whenScaled", STR("Retain"), "whenDeleted", STR("Delete")),
                "serviceName", STRF("%s-headless", d->ws.name),
                "selector", OBJ("matchLabels", pod_labels(d)),
-               "template", OBJ("metadata", OBJ("labels", pod_labels(d)), "spec", pod),
+               "template", OBJ("metadata", OBJ("labels", template_labels(d)), "spec", pod),
                "volumeClaimTemplates", decide_weights_claims(d));
     /* clang-format on */
 }

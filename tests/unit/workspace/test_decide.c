@@ -3,11 +3,12 @@
  *     {
  *       "what":     one sentence,
  *       "base":     a file in bases/ that `settings` and `observed` are laid over as merge patches;
- * may be absent, "settings": {"modelsDir", "cloud", "vllm", "provisioner", "imageFamily",
- * "nodeClasses"}, "observed": {"workspace", "statefulSet", "service", "headless", "deployment",
- * "configMap", "configTemplate", "job", "localDiskClass", "diskCapacities", "revisions", "pods",
- * "nodes", "nodeClaims", "legacyNodes", "legacyNodeClaims", "nodePool", "nodeClass", "pending",
- * "karpenterServed", "onlyNode", "hub":
+ * may be absent, "settings": {"modelsDir", "cloud", "vllm", "streaming": {"storageClass",
+ * "serviceAccount"}, "provisioner", "imageFamily", "nodeClasses"}, "observed": {"workspace",
+ * "statefulSet", "service", "headless", "deployment", "configMap", "configTemplate", "job",
+ * "streaming", "localDiskClass", "diskCapacities", "revisions", "pods", "nodes", "nodeClaims",
+ * "legacyNodes", "legacyNodeClaims", "nodePool", "nodeClass", "pending", "karpenterServed",
+ * "onlyNode", "hub":
  * {"like"; "reason", "message", "againMs"}, "benchmarkLog", "benchmarkError", "weights": {"state",
  * "message", "weightBytes", "cacheBytes"}}, "expected": {"writes": ["create StatefulSet w", …],
  * "conditions": {TYPE: "STATUS REASON: message"}, "state", "targetNodeCount", "workerNodes",
@@ -93,6 +94,12 @@ static struct observed read_observed(struct arena *a, const struct json *v)
         .config_map = json_get(v, "configMap"),
         .config_template = json_get(v, "configTemplate"),
         .job = json_get(v, "job"),
+        .streaming = {
+            .mirror = json_find(v, "streaming", "mirror"),
+            .storage_class = json_find(v, "streaming", "storageClass"),
+            .service_account = json_find(v, "streaming", "serviceAccount"),
+            .volume_handle = json_find_str(v, "streaming", "volumeHandle"),
+        },
         .local_disk_class = json_find_bool(v, false, "localDiskClass"),
         .disk_capacities = json_get(v, "diskCapacities"),
         .revisions = revisions ? revisions : none,
@@ -229,7 +236,12 @@ static void run_case(const struct fixture *f, const char *path)
         .image_registry = "mcr.microsoft.com/aks/kaito",
         .release_namespace = "kaito-workspace",
         .models_dir = json_find_str(settings_json, "modelsDir"),
-        .gates = { .on = { [GATE_VLLM] = json_find_bool(settings_json, true, "vllm") } },
+        .gates = { .on = { [GATE_VLLM] = json_find_bool(settings_json, true, "vllm"),
+                           [GATE_MODEL_MIRROR] = json_get(settings_json, "streaming") != NULL,
+                           [GATE_MODEL_STREAMING] =
+                               json_get(settings_json, "streaming") != NULL } },
+        .mirror_storage_class = json_find_str(settings_json, "streaming", "storageClass"),
+        .streaming_service_account = json_find_str(settings_json, "streaming", "serviceAccount"),
     };
     struct observed observed = read_observed(a, observed_json);
     read_hub(f->catalog, json_get(observed_json, "hub"), &observed.hub);

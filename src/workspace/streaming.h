@@ -1,0 +1,27 @@
+/* Weights that are streamed from a store that a ModelMirror keeps, instead of fetched by each pod.
+ * Nobody outside the workspace folder includes it. */
+#pragma once
+
+#include "workspace/observe.h"
+
+#define STREAMING_LABEL "azure.workload.identity/use"
+#define BLOB_DRIVER "blob.csi.azure.com"
+
+/* The gates are on, the cloud is Azure, and the Workspace, which runs a preset by vLLM, does not
+ * say otherwise. */
+bool streaming_wanted(const struct operator_settings *settings, const struct workspace *ws);
+/* Of a repository of Hugging Face: six hex digits. */
+const char *streaming_mirror_name(struct arena *a, const char *model_id);
+/* As it is asked of the store: lower case when the catalogue has it. */
+const char *streaming_model_id(struct arena *a, const struct catalog *catalog,
+                               const struct workspace *ws);
+/* The annotations, else what the operator was started with; "" when neither says. */
+const char *streaming_storage_class(const struct operator_settings *settings,
+                                    const struct workspace *ws);
+const char *streaming_service_account(const struct operator_settings *settings,
+                                      const struct workspace *ws);
+
+void streaming_observe(struct arena *a, const struct workspace_caches *caches,
+                       struct kube_client *c, const struct operator_settings *settings,
+                       const struct catalog *catalog, const struct workspace *ws,
+                       const struct json *statefulset, struct observed_streaming *ret);
