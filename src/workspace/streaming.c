@@ -206,6 +206,15 @@ static bool mirror_ready(const struct decider *d)
     return str_eq(json_find_str(d->o->streaming.mirror, "status", "phase"), "Ready");
 }
 
+static const char *progress(const struct decider *d)
+{
+    const struct json *mirror = d->o->streaming.mirror;
+    const char *failure = json_find_str(mirror, "status", "failureMessage");
+    return !mirror              ? "Model download has not started"
+           : str_empty(failure) ? "Model download in progress"
+                                : failure;
+}
+
 /* Third part of "resource group#account#container#…"; "" when there is none. */
 static const char *handle_part(struct arena *a, const char *handle, size_t part)
 {
@@ -238,6 +247,8 @@ void decide_stream_source(struct decider *d)
     d->stream_id = streaming_model_id(d->a, d->in->catalog, &d->ws);
     if (!mirror_ready(d)) {
         d->resource_ready = false;
+        d->nodes.resource =
+            (struct condition){ "ResourceReady", "False", "ModelMirrorNotReady", progress(d) };
         return;
     }
     if (d->o->statefulset) {
@@ -282,11 +293,6 @@ void decide_streaming_status(const struct decider *d, struct json *conditions)
     }
     const struct json *c = condition_find(json_find(mirror, "status", "conditions"), "Ready");
     const char *reason = json_find_str(c, "reason");
-    const char *failure = json_find_str(mirror, "status", "failureMessage");
-    const char *message = !mirror              ? "Model download has not started"
-                          : str_empty(failure) ? "Model download in progress"
-                                               : failure;
     set(d, conditions, "ModelMirrorReady", false, str_empty(reason) ? "ModelMirrorPending" : reason,
-        message);
-    set(d, conditions, "ResourceReady", false, "ModelMirrorNotReady", message);
+        progress(d));
 }
