@@ -4,7 +4,7 @@
  *
  *     nodes N           N nodes that nobody asked for
  *     pods N            N pods of others
- *     create FROM TO    Workspaces b-FROM … b-(TO-1), as fast as it can
+ *     create FROM TO S  Workspaces b-FROM … b-(TO-1), evenly within S seconds
  *     wait FROM TO S    until they are Ready, S seconds at most: {"ready", "readyS", "claimed",
  *                       "p50S", "p99S", "maxS", "twice"}; latencies are from the creation to the
  *                       first NodeClaim (byo: StatefulSet)
@@ -269,9 +269,13 @@ static void add_foreign_pods(struct cluster *c, int64_t count)
     }
 }
 
-static void add_workspaces(struct cluster *c, int64_t from, int64_t to)
+static void add_workspaces(struct cluster *c, int64_t from, int64_t to, double seconds)
 {
+    int64_t began = now();
     for (int64_t i = from; i < to; i++) {
+        double due = seconds * (double)(i - from) / (double)(to - from) * (double)NS_PER_S;
+        while (now() - began < (int64_t)due)
+            usleep(200);
         AUTO_ARENA a = arena_new();
         char name[MAX_NAME];
         snprintf(name, sizeof(name), "b-%04lld", (long long)i);
@@ -357,13 +361,14 @@ static void make_unready(struct cluster *c, int64_t count)
 static void command(struct cluster *c, char *line)
 {
     long long x = 0, y = 0, z = 0;
+    double seconds = 0;
     int64_t began = now();
     if (sscanf(line, "nodes %lld", &x) == 1)
         add_foreign_nodes(c, x);
     else if (sscanf(line, "pods %lld", &x) == 1)
         add_foreign_pods(c, x);
-    else if (sscanf(line, "create %lld %lld", &x, &y) == 2)
-        add_workspaces(c, x, y);
+    else if (sscanf(line, "create %lld %lld %lf", &x, &y, &seconds) == 3)
+        add_workspaces(c, x, y, seconds);
     else if (sscanf(line, "unready %lld", &x) == 1)
         make_unready(c, x);
     else if (sscanf(line, "wait %lld %lld %lld", &x, &y, &z) == 3) {

@@ -14,10 +14,13 @@
 #include "base/thread.h"
 #include "metrics/metrics.h"
 
+#define LONGEST_WAIT_NS (20 * NS_PER_S) /* of a key, while urgent ones overtake it */
+
 struct item {
     char *key;
     unsigned failures;
     bool in_line;
+    bool urgent; /* in that line, when it is in one */
     bool in_work;
     bool dirty;
     size_t heap_at; /* place in the heap + 1; 0: not there */
@@ -25,6 +28,10 @@ struct item {
     int64_t added_ns;
     int64_t started_ns;
     struct item *next; /* in the line */
+};
+
+struct line {
+    struct item *first, *last;
 };
 
 struct workqueue {
@@ -36,8 +43,8 @@ struct workqueue {
     int64_t max_delay_ms;
     size_t max_keys;
     struct map *items;
-    struct item *first, *last; /* the line */
-    size_t line_len;
+    struct line line, urgent;
+    size_t line_len;    /* of both */
     struct item **heap; /* by due_ns, earliest on top */
     size_t heap_len, heap_cap;
     size_t in_work;
@@ -176,11 +183,12 @@ static void line_append(struct workqueue *q, struct item *item)
     item->in_line = true;
     item->added_ns = clock_mono(q->clock);
     item->next = NULL;
-    if (q->last)
-        q->last->next = item;
+    struct line *line = item->urgent ? &q->urgent : &q->line;
+    if (line->last)
+        line->last->next = item;
     else
-        q->first = item;
-    q->last = item;
+        line->first = item;
+    line->last = item;
     q->line_len++;
     metric_set(metrics.depth, (double)q->line_len, q->name, q->name);
     pthread_cond_signal(&q->changed);
@@ -296,6 +304,17 @@ void workqueue_add(struct workqueue *q, const char *key)
         line_up(q, item);
 }
 
+void workqueue_add_urgent(struct workqueue *q, const char *key)
+{
+    LOCK(&q->lock);
+    struct item *item = item_for(q, key);
+    if (!item)
+        return;
+    if (!item->in_line)
+        item->urgent = true;
+    line_up(q, item);
+}
+
 void workqueue_add_after(struct workqueue *q, const char *key, int64_t delay_ms)
 {
     LOCK(&q->lock);
@@ -346,17 +365,29 @@ unsigned workqueue_failures(struct workqueue *q, const char *key)
     return item ? item->failures : 0;
 }
 
+/* The urgent ones, unless another has waited for long. */
+static struct line *next_line(struct workqueue *q)
+{
+    if (!q->urgent.first)
+        return &q->line;
+    const struct item *other = q->line.first;
+    bool late = other && clock_mono(q->clock) - other->added_ns > LONGEST_WAIT_NS;
+    return late ? &q->line : &q->urgent;
+}
+
 /* Under the lock. */
 static char *take_first(struct workqueue *q)
 {
-    struct item *item = q->first;
+    struct line *line = next_line(q);
+    struct item *item = line->first;
     if (!item || q->shut_down)
         return NULL;
-    q->first = item->next;
-    if (!q->first)
-        q->last = NULL;
+    line->first = item->next;
+    if (!line->first)
+        line->last = NULL;
     q->line_len--;
     item->in_line = false;
+    item->urgent = false;
     item->in_work = true;
     item->started_ns = clock_mono(q->clock);
     q->in_work++;
@@ -364,7 +395,7 @@ static char *take_first(struct workqueue *q)
     metric_observe(metrics.waiting, seconds(item->started_ns - item->added_ns), q->name, q->name);
     /* This worker leaves the wait: another one must look after what is in line and after the next
      * due time. */
-    if (q->first || q->heap_len > 0)
+    if (q->line_len > 0 || q->heap_len > 0)
         pthread_cond_signal(&q->changed);
     return mem_strdup(item->key);
 }

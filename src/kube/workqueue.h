@@ -18,6 +18,9 @@ struct workqueue_options {
 struct workqueue *workqueue_new(const struct workqueue_options *options);
 void workqueue_free(struct workqueue *q); /* after shutdown and after workers left */
 void workqueue_add(struct workqueue *q, const char *key);
+/* Overtakes those that are not urgent, for twenty seconds at most. One that is in line already
+ * stays where it is. */
+void workqueue_add_urgent(struct workqueue *q, const char *key);
 void workqueue_add_after(struct workqueue *q, const char *key,
                          int64_t delay_ms);                       /* the earliest time wins */
 void workqueue_add_backoff(struct workqueue *q, const char *key); /* counts a failure */

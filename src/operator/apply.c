@@ -139,16 +139,28 @@ static int write_one(struct arena *a, const struct apply_target *t, const struct
     return r;
 }
 
+/* Machines take minutes to come, all else seconds: when many owners come at once, their machines
+ * are asked for before anything else, but for what makes them go again with their owner. */
+static bool comes_first(const struct apply_subject *s, const struct write *w)
+{
+    bool of_subject = w->resource == s->resource && str_eq(w->name, meta_name(s->object));
+    return of_subject || write_makes_machine(w);
+}
+
 int operator_apply(struct arena *a, const struct apply_target *t, const struct apply_subject *s,
                    const struct decision *d, const char **ret_version, struct error **err)
 {
     *ret_version = NULL;
-    for (size_t i = 0; i < d->event_count; i++)
+    bool machines = decision_makes_machines(d);
+    for (size_t i = 0; i < d->event_count && !machines; i++)
         record(t, s, &d->events[i], NULL);
     CLEANUP(error_cleanup) struct error *failure = NULL;
     int failed = 0;
     for (size_t i = 0; i < d->write_count && failed == 0; i++)
-        failed = write_one(a, t, s, &d->writes[i], ret_version, &failure);
+        if (!machines || comes_first(s, &d->writes[i]))
+            failed = write_one(a, t, s, &d->writes[i], ret_version, &failure);
+    if (machines && failed == 0)
+        return 0;
     if (failed == -ERROR_NOT_FOUND && d->write_count > 0 &&
         !d->status) /* its own removal was faster */
         return 0;

@@ -21,9 +21,10 @@ struct apply_subject {
     void *ctx;
 };
 
-/* The writes in their order, then the status, if it differs. When a write fails, the rest of them
- * is left out, the status says so, and the error is returned; the next reconcile goes on from what
- * is there. ret_version (in the arena): the resourceVersion of the object after the last write to
- * it; NULL when there was none. */
+/* The writes in their order, then the status, if it differs. A decision that makes machines stops
+ * after those; what is left is decided again once they are seen. When a write fails, the rest of
+ * them is left out, the status says so, and the error is returned; the next reconcile goes on from
+ * what is there. ret_version (in the arena): the resourceVersion of the object after the last write
+ * to it; NULL when there was none. */
 int operator_apply(struct arena *a, const struct apply_target *t, const struct apply_subject *s,
                    const struct decision *d, const char **ret_version, struct error **err);

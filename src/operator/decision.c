@@ -40,6 +40,20 @@ void decision_event(struct arena *a, struct decision *d, const char *type, const
         d->events[d->event_count++] = (struct decided_event){ type, reason, message, NULL };
 }
 
+bool write_makes_machine(const struct write *w)
+{
+    return w->op == WRITE_CREATE &&
+           (w->resource == &KUBE_NODECLAIMS || w->resource == &KUBE_NODEPOOLS);
+}
+
+bool decision_makes_machines(const struct decision *d)
+{
+    for (size_t i = 0; i < d->write_count; i++)
+        if (write_makes_machine(&d->writes[i]))
+            return true;
+    return false;
+}
+
 void decision_requeue(struct decision *d, int64_t ms)
 {
     if (ms > 0 && (d->requeue_ms == 0 || ms < d->requeue_ms))

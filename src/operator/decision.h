@@ -49,6 +49,9 @@ struct write *decision_write(struct arena *a, struct decision *d, enum write_op 
                              const struct kube_resource *r, const char *name, struct json *body);
 void decision_event(struct arena *a, struct decision *d, const char *type, const char *reason,
                     const char *message);
+/* It asks for NodeClaims or NodePools that are not there. */
+bool write_makes_machine(const struct write *w);
+bool decision_makes_machines(const struct decision *d);
 /* The earlier of the two; 0 is never. */
 void decision_requeue(struct decision *d, int64_t ms);
 

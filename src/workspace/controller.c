@@ -112,6 +112,7 @@ static int reconcile(void *ctx, const char *key, struct arena *a, struct reconci
     r = workspace_apply(a, &w->target, w->caches.nodes, &in, &decision, &version, err);
     if (version)
         remember_write(w, key, version);
+    decision_requeue(&decision, decision_makes_machines(&decision) ? ECHO_WAIT_MS : 0);
     ret->requeue_after_ms = decision.requeue_ms;
     return r;
 }
@@ -137,6 +138,19 @@ static void add_key(struct workqueue *q, const char *ns, const char *name)
 {
     AUTO_ARENA a = arena_new();
     workqueue_add(q, kube_key(a, ns, name));
+}
+
+/* A new one comes first: its machines take minutes to come. The finalizer tells that it was seen.
+ */
+static void map_workspace(void *ctx, struct workqueue *q, struct kube_object *old,
+                          struct kube_object *new)
+{
+    struct kube_object *o = new ? new : old;
+    AUTO_ARENA a = arena_new();
+    if (!old && !strstr(o->text, "\"" WORKSPACE_FINALIZER "\""))
+        workqueue_add_urgent(q, kube_key(a, o->ns, o->name));
+    else
+        workqueue_add(q, kube_key(a, o->ns, o->name));
 }
 
 static void map_pod(void *ctx, struct workqueue *q, struct kube_object *old,
@@ -300,7 +314,7 @@ static void add_watches(struct workspace_controller *w)
 {
     struct controller *c = w->controller;
     const struct workspace_caches *caches = &w->caches;
-    controller_watch(c, caches->workspaces);
+    controller_watch_mapped(c, caches->workspaces, map_workspace, w);
     controller_watch_owned(c, caches->statefulsets, KUBE_WORKSPACES.kind);
     controller_watch_mapped(c, caches->statefulsets, map_same_name, w);
     controller_watch_owned(c, caches->services, KUBE_WORKSPACES.kind);

@@ -371,7 +371,46 @@ static void never_twice_at_once_and_never_lost(void **state)
     assert_true(atomic_load(&crowd.handled) >= KEYS);
 }
 
-UNIT_TESTS(TEST(keys_come_in_order_and_once), TEST(a_key_in_work_is_not_handed_out_and_not_lost),
+static void expect_next(struct workqueue *q, const char *key)
+{
+    char *got = workqueue_try_get(q);
+    assert_non_null(got);
+    assert_string_equal(got, key);
+    workqueue_done(q, got);
+}
+
+static void urgent_keys_overtake_for_a_while(void **state)
+{
+    struct clock_virtual clock;
+    clock_virtual_init(&clock, 0);
+    struct workqueue *q = workqueue_new(&(struct workqueue_options){ .clock = &clock.clock });
+    workqueue_add(q, "a");
+    workqueue_add(q, "b");
+    workqueue_add_urgent(q, "u");
+    workqueue_add_urgent(q, "v");
+    workqueue_add_urgent(q, "b"); /* is in line already */
+    assert_int_equal(workqueue_len(q), 4);
+    expect_next(q, "u");
+    clock_virtual_advance(&clock, 21 * NS_PER_S);
+    expect_next(q, "a");
+    expect_next(q, "b");
+    expect_next(q, "v");
+    assert_null(workqueue_try_get(q));
+
+    /* In work it is dirty, and joins the urgent line afterwards. */
+    workqueue_add(q, "w");
+    char *w = workqueue_try_get(q);
+    workqueue_add_urgent(q, "w");
+    workqueue_add(q, "x");
+    workqueue_done(q, w);
+    expect_next(q, "w");
+    expect_next(q, "x");
+    workqueue_shutdown(q);
+    workqueue_free(q);
+}
+
+UNIT_TESTS(TEST(urgent_keys_overtake_for_a_while), TEST(keys_come_in_order_and_once),
+           TEST(a_key_in_work_is_not_handed_out_and_not_lost),
            TEST(delayed_keys_wait_for_their_time), TEST(the_earliest_time_wins),
            TEST(failing_keys_come_back_later_and_later), TEST(many_delays_come_in_order),
            TEST(a_full_queue_refuses_new_keys), TEST(shutdown_wakes_who_waits),
