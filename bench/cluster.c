@@ -8,6 +8,7 @@
  *     wait FROM TO S    until they are Ready, S seconds at most: {"ready", "readyS", "claimed",
  *                       "p50S", "p99S", "maxS", "twice"}; latencies are from the creation to the
  *                       first NodeClaim (byo: StatefulSet)
+ *     touch FROM TO     an annotation of each is changed, to which there is nothing to do
  *     unready N         N nodes of Workspaces become NotReady
  *     version           of the last write
  *
@@ -343,6 +344,20 @@ static void wait_ready(struct cluster *c, int64_t from, int64_t to, int64_t seco
            s.latencies[last], s.twice);
 }
 
+static void touch(struct cluster *c, int64_t from, int64_t to)
+{
+    for (int64_t i = from; i < to; i++) {
+        AUTO_ARENA a = arena_new();
+        struct error *err = NULL;
+        must(kube_patch(c->client, &KUBE_WORKSPACES, NS, arena_printf(a, "b-%04lld", (long long)i),
+                        NULL, KUBE_PATCH_MERGE,
+                        OBJ("metadata",
+                            OBJ("annotations", OBJ("bench/touch", STRF("%lld", (long long)now())))),
+                        a, NULL, &err),
+             err);
+    }
+}
+
 static void make_unready(struct cluster *c, int64_t count)
 {
     AUTO_ARENA a = arena_new();
@@ -369,6 +384,8 @@ static void command(struct cluster *c, char *line)
         add_foreign_pods(c, x);
     else if (sscanf(line, "create %lld %lld %lf", &x, &y, &seconds) == 3)
         add_workspaces(c, x, y, seconds);
+    else if (sscanf(line, "touch %lld %lld", &x, &y) == 2)
+        touch(c, x, y);
     else if (sscanf(line, "unready %lld", &x) == 1)
         make_unready(c, x);
     else if (sscanf(line, "wait %lld %lld %lld", &x, &y, &z) == 3) {

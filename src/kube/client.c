@@ -16,6 +16,7 @@
 #define MAX_BODY (64 * MIB)
 #define REFUSED_PATIENCE_MS 3000
 #define FIRST_RETRY_MS 50
+#define PRESSED 0.9
 #define LONGEST_RETRY_MS 1000
 
 struct kube_client {
@@ -82,14 +83,29 @@ void kube_client_set_timeout(struct kube_client *c, int64_t ms)
 
 /* ---- one call ----------------------------------------------------------------------------------------------- */
 
+/* With the lock. */
+static void fill_bucket(struct kube_client *c)
+{
+    int64_t now = clock_mono(c->clock);
+    c->tokens = MIN(c->burst, c->tokens + (double)(now - c->filled_ns) / (double)NS_PER_S * c->qps);
+    c->filled_ns = now;
+}
+
+bool kube_client_pressed(struct kube_client *c)
+{
+    LOCK(&c->lock);
+    if (c->qps <= 0)
+        return false;
+    fill_bucket(c);
+    return c->tokens < c->burst * PRESSED;
+}
+
 static int64_t bucket_wait_ns(struct kube_client *c)
 {
     LOCK(&c->lock);
     if (c->qps <= 0)
         return 0;
-    int64_t now = clock_mono(c->clock);
-    c->tokens = MIN(c->burst, c->tokens + (double)(now - c->filled_ns) / (double)NS_PER_S * c->qps);
-    c->filled_ns = now;
+    fill_bucket(c);
     c->tokens -= 1;
     return c->tokens >= 0 ? 0 : (int64_t)(-c->tokens / c->qps * (double)NS_PER_S);
 }

@@ -30,6 +30,10 @@ struct kube_transport *kube_client_transport(struct kube_client *c);
  * until it is called with false. How a stop stays quick while a server hangs. From any thread. */
 void kube_client_interrupt(struct kube_client *c, bool on);
 
+/* More than a tenth of its burst is used: calls that can wait leave the rest to those that cannot.
+ */
+bool kube_client_pressed(struct kube_client *c);
+
 enum kube_patch_type { KUBE_PATCH_MERGE, KUBE_PATCH_STRATEGIC, KUBE_PATCH_JSON };
 enum kube_propagation { KUBE_PROPAGATION_DEFAULT, KUBE_BACKGROUND, KUBE_FOREGROUND, KUBE_ORPHAN };
 

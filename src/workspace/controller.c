@@ -17,6 +17,9 @@
 #define WORKERS 5
 /* How long a reconcile waits at most for its own last write to come back by the watch. */
 #define ECHO_WAIT_MS 1000
+#define GIVE_WAY_MS 500
+#define RUSH_NS (2 * NS_PER_S)
+#define LONGEST_RUSH_NS (30 * NS_PER_S)
 /* While the nodes that a new Workspace asks for are being listed. */
 #define NODES_WAIT_MS 50
 
@@ -29,6 +32,7 @@ struct workspace_controller {
     struct apply_target target;
     struct controller *controller;
     struct node_classes *node_classes; /* NULL: there are none to make */
+    int64_t newest_ns;                 /* when a new Workspace was seen last; atomic; 0: none was */
     pthread_mutex_t lock;
     struct map *written; /* key -> resourceVersion of our last write, until the cache has it */
 };
@@ -37,6 +41,12 @@ const char *workspace_state(const struct json *workspace)
 {
     const char *state = json_find_str(workspace, "status", "state");
     return state ? state : "";
+}
+
+/* The finalizer tells that a reconcile has seen it. */
+static bool is_known(const struct kube_object *workspace)
+{
+    return strstr(workspace->text, "\"" WORKSPACE_FINALIZER "\"");
 }
 
 /* ---- our own writes ------------------------------------------------------------------------------------------------- */
@@ -66,6 +76,28 @@ static void remember_write(struct workspace_controller *w, const char *key, cons
     pthread_mutex_unlock(&w->lock);
 }
 
+/* ---- many at once --------------------------------------------------------------------------------------------------- */
+
+/* While new Workspaces come in numbers, and the API server may not be asked any faster, those whose
+ * machines have been asked for wait: what is left to do for them takes seconds, their machines take
+ * minutes. */
+static bool gives_way(struct workspace_controller *w, const char *ns, const char *name)
+{
+    int64_t newest = __atomic_load_n(&w->newest_ns, __ATOMIC_RELAXED);
+    if (newest == 0 || clock_mono(w->clock) - newest > RUSH_NS ||
+        !kube_client_pressed(w->target.client))
+        return false;
+    AUTO_ARENA a = arena_new();
+    CLEANUP(kube_object_cleanup)
+    struct kube_object *o = informer_get(w->caches.workspaces, ns, name);
+    if (!o || o->deleting || !is_known(o))
+        return false;
+    const char *text = json_find_str(kube_object_parse(a, o), "metadata", "creationTimestamp");
+    int64_t created = 0;
+    return text && time_parse_rfc3339(text, &created) == 0 &&
+           clock_wall(w->clock) - created < LONGEST_RUSH_NS;
+}
+
 /* ---- reconcile ------------------------------------------------------------------------------------------------------ */
 
 static struct decide_input decide_input_of(struct workspace_controller *w,
@@ -87,6 +119,10 @@ static int reconcile(void *ctx, const char *key, struct arena *a, struct reconci
     const char *ns = NULL;
     const char *name = NULL;
     kube_key_split(a, key, &ns, &name);
+    if (gives_way(w, ns, name)) {
+        ret->requeue_after_ms = GIVE_WAY_MS;
+        return 0;
+    }
     struct observed observed = { 0 };
     enum observe_state state = OBSERVE_ABSENT;
     int r = workspace_observe(a, &w->caches, w->target.client, w->settings, w->catalog, ns, name,
@@ -147,10 +183,13 @@ static void map_workspace(void *ctx, struct workqueue *q, struct kube_object *ol
 {
     struct kube_object *o = new ? new : old;
     AUTO_ARENA a = arena_new();
-    if (!old && !strstr(o->text, "\"" WORKSPACE_FINALIZER "\""))
-        workqueue_add_urgent(q, kube_key(a, o->ns, o->name));
-    else
+    if (old || is_known(o)) {
         workqueue_add(q, kube_key(a, o->ns, o->name));
+        return;
+    }
+    workqueue_add_urgent(q, kube_key(a, o->ns, o->name));
+    struct workspace_controller *w = ctx;
+    __atomic_store_n(&w->newest_ns, clock_mono(w->clock), __ATOMIC_RELAXED);
 }
 
 static void map_pod(void *ctx, struct workqueue *q, struct kube_object *old,
