@@ -310,11 +310,11 @@ static void strip(struct json *v)
     }
 }
 
-static void blank(char *text, const char *word)
+static void erase(char *text, const char *word)
 {
     size_t len = strlen(word);
-    for (char *at = text; (at = strstr(at, word)); at += len)
-        memset(at, '-', len);
+    for (char *at = text; len > 0 && (at = strstr(at, word));)
+        memmove(at, at + len, strlen(at + len) + 1);
 }
 
 char *stage_dump(struct stage *s)
@@ -334,10 +334,15 @@ char *stage_dump(struct stage *s)
         }
     }
     char *text = arena_strdup(s->w.a, buf_str(&out));
-    blank(text, s->w.models_dir);
+    erase(text, s->w.models_dir);
+    JSON_FOREACH(it, all_of(s, a, &KUBE_SERVICES)) {
+        const char *address = json_find_str(it.value, "spec", "clusterIP");
+        if (address && !STREQ(address, "None"))
+            erase(text, address);
+    }
     /* The uid of the Workspace is in their names. */
     JSON_FOREACH(it, all_of(s, a, &KUBE_NODECLAIMS))
-        blank(text, meta_name(it.value));
+        erase(text, meta_name(it.value));
     return text;
 }
 
