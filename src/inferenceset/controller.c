@@ -198,7 +198,7 @@ static void add_informers(struct inference_set_controller *s, struct manager *m)
     c->sets = manager_informer(m, &KUBE_INFERENCE_SETS, &(struct informer_options){ 0 });
     c->workspaces =
         manager_informer(m, &KUBE_WORKSPACES,
-                         &(struct informer_options){ .label_selector = WORKSPACE_CREATED_BY,
+                         &(struct informer_options){ .keep = set_keep_workspace,
                                                      .project = set_project_workspace });
     c->statefulsets =
         manager_informer(m, &KUBE_STATEFULSETS,

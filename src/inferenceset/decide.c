@@ -165,7 +165,10 @@ void set_create(struct set_decider *d, size_t count)
     struct json *taken = EMPTY_OBJ();
     for (size_t i = 0; i < d->count; i++)
         json_set_bool(a, taken, d->children[i].name, true);
-    for (uint64_t n = 0; count > 0 && json_size(taken) < d->count + MAX_CREATES; n++) {
+    JSON_FOREACH(it, d->o->detached)
+        json_set_bool(a, taken, json_string(it.value), true);
+    const size_t most = json_size(taken) + MAX_CREATES;
+    for (uint64_t n = 0; count > 0 && json_size(taken) < most; n++) {
         const char *name = set_child_name(a, d->set.name, d->set.uid, n);
         if (json_get(taken, name))
             continue;

@@ -26,6 +26,12 @@ void set_project_workspace(struct arena *a, struct json *obj)
     json_del(json_get(obj, "status"), "workerNodes");
 }
 
+bool set_keep_workspace(void *ctx, const struct json *obj)
+{
+    return meta_label(obj, WORKSPACE_CREATED_BY) ||
+           str_eq(json_find_str(meta_controller_of(obj), "kind"), KUBE_INFERENCE_SETS.kind);
+}
+
 void set_project_statefulset(struct arena *a, struct json *obj)
 {
     static const char *const metadata_keys[] = { "name",
@@ -80,6 +86,18 @@ static struct json *labelled(struct arena *a, struct informer *i, const char *ns
     return list;
 }
 
+static struct json *detached(struct arena *a, struct informer *i, const char *uid, const char *name)
+{
+    struct json *list = EMPTY_ARR();
+    struct kube_object_list objects = { 0 };
+    informer_list_owned(i, uid, &objects);
+    for (size_t k = 0; k < objects.count; k++)
+        if (!str_eq(kube_object_label(objects.items[k], WORKSPACE_CREATED_BY), name))
+            json_append(list, STR(objects.items[k]->name));
+    kube_object_list_done(&objects);
+    return list;
+}
+
 bool set_observe(struct arena *a, const struct set_caches *caches, const char *ns, const char *name,
                  struct set_observed *ret)
 {
@@ -91,6 +109,7 @@ bool set_observe(struct arena *a, const struct set_caches *caches, const char *n
     *ret = (struct set_observed){
         .set = set,
         .children = labelled(a, caches->workspaces, ns, WORKSPACE_CREATED_BY, name, uid),
+        .detached = detached(a, caches->workspaces, uid, name),
         .revisions = labelled(a, caches->revisions, ns, INFERENCE_SET_REVISION_NAME, name, uid),
         .statefulsets = statefulsets,
     };

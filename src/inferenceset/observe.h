@@ -8,6 +8,8 @@ struct set_observed {
     const struct json *set;
     const struct json *children;     /* array: Workspaces with its label that are its own or
                                         nobody's, sorted by name */
+    const struct json *detached;     /* array: names of its own that lost the label; they count no
+                                        more, but their names are taken */
     const struct json *statefulsets; /* object: name of a child → its StatefulSet */
     const struct json *revisions;    /* array: its ControllerRevisions */
     struct pool_observed pool;       /* with the gate only */
@@ -19,6 +21,8 @@ struct set_caches {
 };
 
 /* Drop what no reconcile reads, for informers. */
+/* Workspaces of sets: those with the label, and those that had it. */
+bool set_keep_workspace(void *ctx, const struct json *obj);
 void set_project_workspace(struct arena *a, struct json *obj);
 void set_project_statefulset(struct arena *a, struct json *obj);
 

@@ -232,6 +232,29 @@ static void children_of_the_go_operator_are_taken_over(void **state)
     set_world_stop(&w);
 }
 
+/* As one takes a pod out of a ReplicaSet to look at it. */
+static void one_without_the_label_counts_no_more(void **state)
+{
+    struct set_world w;
+    set_world_start(&w);
+    set_world_run(&w);
+    set_world_create(&w, &KUBE_INFERENCE_SETS, NS, SET("is", "2"));
+    set_world_wait_children(&w, NS, "is", 2);
+    set_world_settle(&w);
+    const char *out = arena_strdup(w.a, child(&w, 0));
+    set_world_patch(&w, &KUBE_WORKSPACES, NS, out, NULL,
+                    "{'metadata':{'labels':{'inferenceset.kaito.sh/created-by':null}}}");
+    for (int i = 0; i < 200 && json_size(set_world_children(&w, NS, "is")) < 2; i++)
+        usleep(5000);
+    nothing_is_written_while_nothing_changes(&w);
+    assert_int_equal(json_size(set_world_children(&w, NS, "is")), 2);
+    assert_null(meta_label(set_world_get(&w, &KUBE_WORKSPACES, NS, out),
+                           "inferenceset.kaito.sh/created-by"));
+    set_world_delete(&w, &KUBE_INFERENCE_SETS, NS, "is");
+    set_world_wait_gone(&w, &KUBE_WORKSPACES, NS, out);
+    set_world_stop(&w);
+}
+
 static void orphans_are_adopted(void **state)
 {
     struct set_world w;
@@ -461,7 +484,8 @@ UNIT_TESTS(TEST(it_scales_up_and_down), TEST(it_scales_to_zero_and_back),
            TEST(a_set_without_replicas_has_one), TEST(those_that_do_not_serve_go_first),
            TEST(what_others_delete_is_made_again), TEST(one_that_does_not_go_is_replaced),
            TEST(equal_names_in_two_namespaces_do_not_mix),
-           TEST(children_of_the_go_operator_are_taken_over), TEST(orphans_are_adopted),
+           TEST(children_of_the_go_operator_are_taken_over),
+           TEST(one_without_the_label_counts_no_more), TEST(orphans_are_adopted),
            TEST(the_limit_of_nodes_is_kept), TEST(names_that_cannot_work_make_nothing),
            TEST(it_goes_with_its_children), TEST(another_finalizer_holds_it_and_it_says_so),
            TEST(adapters_reach_one_workspace_after_the_other),
