@@ -31,6 +31,7 @@ struct engine_request {
     const char *weights_source;  /* a path or URI, as a shell wants it; NULL: Hugging Face */
     const char *processor;       /* what the tokenizer is read from; NULL: the weights */
     const char *storage_account; /* of a URI in Azure's blob storage; NULL: none */
+    int64_t context;             /* tokens that the configuration asks for; 0: it does not say */
 };
 
 struct engine {

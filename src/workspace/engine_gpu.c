@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "catalog/estimate.h"
 #include "catalog/vllm_flags.h"
 #include "kube/meta.h"
 #include "workspace/engine.h"
@@ -65,11 +66,14 @@ static const char *leader(struct arena *a, const struct engine_request *q)
 
 static const char *vllm_line(struct arena *a, const struct engine_request *q)
 {
+    struct layout layout =
+        estimate_layout(q->settings->precise_estimator, q->preset, q->gpu, q->nodes, q->context);
     const char *line =
         vllm_command_line(a, &(struct vllm_request){
                                  .preset = q->preset,
                                  .gpu = q->gpu,
                                  .nodes = q->nodes,
+                                 .layout = &layout,
                                  .served_name = engine_served_name(q),
                                  .config_file = q->ws->config[0] ? ENGINE_CONFIG_FILE : NULL,
                                  .performance_mode =

@@ -201,6 +201,7 @@ static struct json *preset_spec(const struct decider *d)
         .weights_source = d->weights_source,
         .processor = d->stream_id ? d->stream_id : d->weights_source,
         .storage_account = d->storage_account,
+        .context = decide_context(d),
     };
     struct json *tolerations = EMPTY_ARR();
     decide_append_tolerations(d, tolerations);
