@@ -16,6 +16,7 @@ struct command {
 int command_up(int argc, char **argv);
 int command_manager(int argc, char **argv);
 int command_plan(int argc, char **argv);
+int command_estimate(int argc, char **argv);
 int command_models(int argc, char **argv);
 int command_validate(int argc, char **argv);
 int command_version(int argc, char **argv);

@@ -9,6 +9,7 @@ static const struct command commands[] = {
     { "up", "run an API server, the controllers and a node on this machine", command_up },
     { "manager", "run the controllers against a Kubernetes cluster", command_manager },
     { "plan", "say what the operator would make of a file, and whether it fits", command_plan },
+    { "estimate", "say how many nodes a model needs, and why", command_estimate },
     { "models", "fill and list the model store of this machine", command_models },
     { "validate", "say what a cluster would say to objects", command_validate },
     { "version", "print the version", command_version },
