@@ -10,6 +10,7 @@
 #include "catalog/catalog.h"
 #include "cmd/command.h"
 #include "cmd/data_dir.h"
+#include "cmd/models_catalog.h"
 #include "models/transfer.h"
 #include "yaml/yaml.h"
 #include "json/build.h"
@@ -23,6 +24,7 @@ struct models_flags {
     const char *token;
     const char *proxy;
     const char *output;
+    struct models_catalog_query query;
 };
 
 struct action {
@@ -260,9 +262,18 @@ static int action_list(struct arena *a, const struct models_flags *f, char **ope
     return 0;
 }
 
+static int action_catalog(struct arena *a, const struct models_flags *f, char **operands,
+                          struct error **err)
+{
+    return models_catalog(a, &f->query, f->output, err);
+}
+
 static const struct action actions[] = {
     { "list", "kaito models list [-o json|yaml]",
       "Lists the presets with GGUF weights and what is in the model store.", 0, action_list },
+    { "catalog", "kaito models catalog [--filter TEXT] [--fits INSTANCE-TYPE] [--cloud NAME]",
+      "Lists all presets, what runs them, and how many nodes of which machines they need.", 0,
+      action_catalog },
     { "pull", "kaito models pull NAME|URL [flags]",
       "Fetches the weights of a preset, or a GGUF file, into the model store.", 1, action_pull },
     { "import", "kaito models import FILE [--name NAME]",
@@ -275,6 +286,7 @@ static int run_action(const struct action *action, int argc, char **argv)
 {
     AUTO_ARENA a = arena_new();
     struct models_flags f = { .data_dir = data_dir_default(a) };
+    f.query = models_catalog_query_default();
     struct flag flags[] = {
         { "data-dir", FLAG_STRING, &f.data_dir, "DIR",
           "directory of `kaito up`; the store is in its models/", 0 },
@@ -286,7 +298,17 @@ static int run_action(const struct action *action, int argc, char **argv)
           0 },
         { "proxy", FLAG_STRING, &f.proxy, "URL",
           "proxy; https_proxy of the environment when not given (pull)", 0 },
-        { "output", FLAG_STRING, &f.output, "FORMAT", "json or yaml (list)", 'o' },
+        { "filter", FLAG_STRING, &f.query.filter, "TEXT",
+          "only those whose name, aliases or license have this in them (catalog)", 0 },
+        { "fits", FLAG_STRING, &f.query.fits, "INSTANCE-TYPE",
+          "only those that run on one node of this machine type (catalog)", 0 },
+        { "cloud", FLAG_STRING, &f.query.cloud, "NAME",
+          "machines of azure, aws or arc; $CLOUD_PROVIDER, else azure (catalog)", 0 },
+        { "context", FLAG_INT, &f.query.context, "TOKENS",
+          "reckon with so long a context; 0: 2048 (catalog)", 0 },
+        { "precise", FLAG_BOOL, &f.query.precise, NULL,
+          "reckon as --estimator=precise does (catalog)", 0 },
+        { "output", FLAG_STRING, &f.output, "FORMAT", "json or yaml (list, catalog)", 'o' },
         { .name = NULL },
     };
     struct flag_set set = {

@@ -137,3 +137,37 @@ def test_models_of_a_hub():
     finally:
         server.shutdown()
         server.server_close()
+
+
+def catalog(*args, **env):
+    done = run("models", "catalog", "-o", "json", *args, **env)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    return {row["name"]: row for row in reversed(rows)}  # of a name that both formats have, the first
+
+
+def count(runtime):
+    return len([row for row in json.loads(run("models", "catalog", "-o", "json").stdout) if runtime in row["runtimes"]])
+
+
+def test_catalog():
+    rows = catalog()
+    assert count("vllm") == 60 and count("transformers") == 20 and count("llama.cpp") >= 6
+    assert rows["phi-4"]["nodes"][A100] == 1 and rows["phi-4"]["nodes"]["Standard_NV36ads_A10_v5"] == 2
+    assert rows["phi-4"]["tuning"] is True and rows["phi-4"]["runtimes"] == ["vllm", "transformers"]
+    assert not any("V620" in sku for sku in rows["phi-4"]["nodes"])
+    assert catalog("--cloud", "aws")["phi-4"]["nodes"]["p5.48xlarge"] == 1
+    assert catalog(CLOUD_PROVIDER="arc")["phi-4-mini-instruct"]["nodes"]["Standard_NC4_A2"] == 1
+
+
+def test_catalog_filters():
+    assert set(catalog("--filter", "GPT-OSS")) == {"gpt-oss-20b", "gpt-oss-120b"}
+    assert "gemma-3-4b-it" in catalog("--filter", "gemma-3-4b-instruct")
+    fits = catalog("--fits", A100.lower())
+    assert "phi-4" in fits and "gpt-oss-120b" not in fits and "gemma-3-270m" not in fits
+    assert "gpt-oss-120b" in catalog("--fits", A100, "--precise")
+    assert "phi-3-medium-128k-instruct" not in catalog("--fits", "Standard_NV72ads_A10_v5", "--context", 131072)
+    done = run("models", "catalog", "--fits", "Standard_NC24ads_A100_v5")
+    assert done.returncode == 1 and A100 in done.stderr
+    assert run("models", "catalog", "--cloud", "gcp").returncode == 1
+    assert "phi-4-mini" in run("models", "catalog", "--filter", "phi").stdout
