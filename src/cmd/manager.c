@@ -20,6 +20,7 @@
 #include "kube/events.h"
 #include "kube/leader.h"
 #include "metrics/metrics.h"
+#include "modelmirror/modelmirror.h"
 #include "multirole/multirole.h"
 #include "webhook/rules.h"
 #include "workspace/workspace.h"
@@ -35,6 +36,7 @@ struct manager_process {
     struct event_recorder *events;
     struct manager *manager;
     struct workspace_controller *workspaces;
+    struct model_mirror_controller *mirrors;
     struct inference_set_controller *sets;
     struct multi_role_controller *roles;
     struct workspace_metrics *metrics;
@@ -57,6 +59,7 @@ static void process_done(struct manager_process *p)
     webhook_rules_free(p->rules);
     multi_role_controller_free(p->roles);
     inference_set_controller_free(p->sets);
+    model_mirror_controller_free(p->mirrors);
     workspace_controller_free(p->workspaces);
     if (p->events)
         event_recorder_free(p->events);
@@ -126,6 +129,9 @@ static int add_controllers(struct manager_process *p, struct error **err)
         metrics_on_collect(inference_set_collect, p->sets);
     if (r == 0 && s->gates.on[GATE_MULTI_ROLE])
         r = multi_role_controller_add(p->manager, p->client, s, p->events, clock, &p->roles, err);
+    if (r == 0 && s->gates.on[GATE_MODEL_MIRROR])
+        r = model_mirror_controller_add(p->manager, p->client, s, p->events, clock, &p->mirrors,
+                                        err);
     if (r == 0)
         p->metrics = workspace_metrics_add(p->manager);
     return r;
