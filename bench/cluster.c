@@ -12,7 +12,9 @@
  *     unready N         N nodes of Workspaces become NotReady
  *     version           of the last write
  *
- * cluster KUBECONFIG DIR byo|claims */
+ * What it is killed with, it knows again in the same DIR. Port 0: any.
+ *
+ * cluster KUBECONFIG DIR byo|claims PORT */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -436,8 +438,9 @@ static void add_own_node(struct cluster *c)
 
 int main(int argc, char **argv)
 {
-    if (argc != 4) {
-        fputs("usage: cluster KUBECONFIG DIR byo|claims\n", stderr);
+    int64_t port = 0;
+    if (argc != 5 || str_to_int64(argv[4], &port) < 0) {
+        fputs("usage: cluster KUBECONFIG DIR byo|claims PORT\n", stderr);
         return 2;
     }
     struct cluster c = { .byo = STREQ(argv[3], "byo"), .known = map_new(free) };
@@ -458,6 +461,7 @@ int main(int argc, char **argv)
     must(crds_ensure_karpenter(c.client, &settings, &err), err);
     must(apiserver_front_start(c.server,
                                &(struct apiserver_front_options){ .address = "127.0.0.1",
+                                                                  .port = (uint16_t)port,
                                                                   .kubeconfig_path = argv[1] },
                                &c.front, &err),
          err);

@@ -59,7 +59,7 @@ class Cluster:
         self.kubeconfig = Path(folder) / "kubeconfig"
         data = Path(folder) / "data"
         data.mkdir()
-        argv = [options.build / "bench" / "bench_cluster", self.kubeconfig, data, "byo" if options.byo else "claims"]
+        argv = [options.build / "bench" / "bench_cluster", self.kubeconfig, data, "byo" if options.byo else "claims", "0"]
         self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.answer()
 
