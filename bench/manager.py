@@ -253,6 +253,7 @@ def measure():
                f"{manager.status('Threads')} threads; largest of 10 s")
         measure_singles(cluster)
         measure_burst(cluster, manager, SINGLES, FIRST_STOP, 1.3, (None, None), (11.9, 24.7, 87, 6.3))
+        time.sleep(10)
         measure_burst(cluster, manager, FIRST_STOP, options.workspaces, 4.6, (10, 100), (58, 122, 437, 38))
         time.sleep(5)
         report(f"memory (RSS), {options.workspaces} Workspaces Ready", manager.rss(), "MiB", 32, 208,
