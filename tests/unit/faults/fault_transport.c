@@ -284,6 +284,24 @@ static void fault_stream_close(struct kube_stream *base)
     unref(s);
 }
 
+size_t fault_transport_lists(struct fault_transport *t)
+{
+    LOCK(&t->lock);
+    return t->lists;
+}
+
+size_t fault_transport_opened(struct fault_transport *t)
+{
+    LOCK(&t->lock);
+    return t->opened;
+}
+
+size_t fault_transport_bytes(struct fault_transport *t)
+{
+    LOCK(&t->lock);
+    return t->bytes;
+}
+
 bool fault_transport_watches(struct fault_transport *t)
 {
     LOCK(&t->lock);

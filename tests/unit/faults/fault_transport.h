@@ -57,6 +57,10 @@ void fault_transport_init(struct fault_transport *t, struct kube_transport *inne
 void fault_transport_done(struct fault_transport *t); /* after its streams are closed */
 /* The next calls count from 1. */
 void fault_transport_arm(struct fault_transport *t, const struct fault *f, unsigned at);
+/* One of the counters, while other threads count. */
+size_t fault_transport_lists(struct fault_transport *t);
+size_t fault_transport_opened(struct fault_transport *t);
+size_t fault_transport_bytes(struct fault_transport *t);
 /* For each list there is a stream that goes on from it. */
 bool fault_transport_watches(struct fault_transport *t);
 void fault_transport_hold(struct fault_transport *t);
