@@ -74,8 +74,16 @@ static int start(void **state)
     return ASK("POST", "/api/v1/namespaces", "{'metadata':{'name':'kaito'}}") == 201 ? 0 : -1;
 }
 
+/* What a test that failed has left. */
+static struct webhook *running[8];
+static struct asker *asking;
+static void stop_asking(void);
+
 static int stop(void **state)
 {
+    stop_asking();
+    for (size_t i = 0; i < COUNT_OF(running); i++)
+        webhook_stop(TAKE_PTR(running[i]));
     http_client_free(http);
     kube_client_free(client);
     test_server_stop(&t);
@@ -102,7 +110,23 @@ static struct webhook *start_webhook(void)
                                        .review = review };
     if (webhook_start(&options, &w, &err) < 0)
         fail_msg("%s", error_message(err));
-    return w;
+    for (size_t i = 0; i < COUNT_OF(running); i++) {
+        if (!running[i]) {
+            running[i] = w;
+            return w;
+        }
+    }
+    fail_msg("too many of them");
+    return NULL;
+}
+
+static void stop_webhook(struct webhook *w)
+{
+    for (size_t i = 0; i < COUNT_OF(running); i++) {
+        if (running[i] == w)
+            running[i] = NULL;
+    }
+    webhook_stop(w);
 }
 
 static void wait_ready(struct webhook *w)
@@ -238,7 +262,7 @@ static void it_fills_in_and_serves(void **state)
                      200);
     assert_non_null(strstr(body, "\"allowed\":false"));
     assert_non_null(strstr(body, "\"uid\":\"u\""));
-    webhook_stop(w);
+    stop_webhook(w);
 }
 
 static void nothing_is_written_when_all_is_right(void **state)
@@ -251,11 +275,11 @@ static void nothing_is_written_when_all_is_right(void **state)
     for (int i = 0; i < 3; i++)
         webhook_poke(w);
     assert_int_equal(settle(), version);
-    webhook_stop(w);
+    stop_webhook(w);
     w = start_webhook();
     wait_ready(w);
     assert_int_equal(settle(), version);
-    webhook_stop(w);
+    stop_webhook(w);
 }
 
 /* Somebody who keeps asking, on one connection and on new ones, as API servers do with the bundle
@@ -265,8 +289,18 @@ struct asker {
     const char *ca[2]; /* then, and since the change */
     atomic_int stage;
     atomic_bool done;
-    int asked, failed;
+    atomic_int asked, failed;
+    pthread_t thread;
 };
+
+static void stop_asking(void)
+{
+    if (!asking)
+        return;
+    atomic_store(&asking->done, true);
+    thread_join(asking->thread);
+    asking = NULL;
+}
 
 static void *ask(void *arg)
 {
@@ -304,9 +338,10 @@ static void certificates_change_without_a_lost_request(void **state)
     settle();
     assert_string_equal(bundle(), old);
 
-    struct asker asker = { .port = webhook_port(w), .ca = { old, old } };
-    pthread_t thread;
-    assert_int_equal(thread_start(&thread, "asker", ask, &asker, NULL), 0);
+    static struct asker asker;
+    asker = (struct asker){ .port = webhook_port(w), .ca = { old, old } };
+    assert_int_equal(thread_start(&asker.thread, "asker", ask, &asker, NULL), 0);
+    asking = &asker;
     clock_virtual_advance(&now, 2 * HOUR);
     webhook_poke(w);
     const char *both = wait_bundle(old);
@@ -327,15 +362,17 @@ static void certificates_change_without_a_lost_request(void **state)
     }
     assert_int_equal(r, 200);
     assert_true(call_trusting(webhook_port(w), old, "hook.kaito.svc") < 0);
-    atomic_store(&asker.done, true);
-    thread_join(thread);
-    assert_true(asker.asked > 3);
+    int asked = atomic_load(&asker.asked); /* some more, with the new one */
+    for (int i = 0; i < PATIENCE_MS / 5 && atomic_load(&asker.asked) < asked + 4; i++)
+        usleep(5000);
+    assert_true(atomic_load(&asker.asked) >= asked + 4);
+    stop_asking();
     assert_int_equal(asker.failed, 0);
     wait_ready(w);
     uint64_t version = settle();
     webhook_poke(w);
     assert_int_equal(settle(), version);
-    webhook_stop(w);
+    stop_webhook(w);
 }
 
 static void an_absent_secret_is_told_and_waited_for(void **state)
@@ -347,7 +384,7 @@ static void an_absent_secret_is_told_and_waited_for(void **state)
     make_secret();
     wait_ready(w);
     assert_int_equal(call_trusting(webhook_port(w), bundle(), "hook.kaito.svc"), 200);
-    webhook_stop(w);
+    stop_webhook(w);
 }
 
 static void junk_is_replaced_and_deletion_survived(void **state)
@@ -366,7 +403,7 @@ static void junk_is_replaced_and_deletion_survived(void **state)
     settle();
     assert_int_equal(call_trusting(webhook_port(w), ca, "hook.kaito.svc"), 200);
     assert_true(webhook_ready(w, NULL, 0));
-    webhook_stop(w);
+    stop_webhook(w);
 }
 
 static void what_an_upgrade_of_the_chart_resets_is_set_again(void **state)
@@ -382,7 +419,7 @@ static void what_an_upgrade_of_the_chart_resets_is_set_again(void **state)
     assert_int_equal(ASK("GET", CONFIG, NULL), 404); /* it never makes one */
     make_config();
     assert_string_equal(wait_bundle(""), ca);
-    webhook_stop(w);
+    stop_webhook(w);
 }
 
 static void replicas_agree(void **state)
@@ -407,7 +444,7 @@ static void replicas_agree(void **state)
     for (size_t i = 0; i < COUNT_OF(w); i++)
         assert_int_equal(call_trusting(webhook_port(w[i]), both, "hook.kaito.svc"), 200);
     for (size_t i = 0; i < COUNT_OF(w); i++)
-        webhook_stop(w[i]);
+        stop_webhook(w[i]);
 }
 
 static void other_requests_are_refused(void **state)
@@ -448,10 +485,12 @@ static void other_requests_are_refused(void **state)
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         char body[512] = "";
         int status = call(http, webhook_port(w), &tls, &rows[i].call, body, sizeof body);
+        if (rows[i].status == 413 && status < 0)
+            continue; /* cut off in the middle, before the answer was read */
         if (status != rows[i].status || !strstr(body, rows[i].part))
             fail_msg("%zu: %d %s", i, status, body);
     }
-    webhook_stop(w);
+    stop_webhook(w);
 }
 
 static int compare_times(const void *x, const void *y)
@@ -477,7 +516,7 @@ static void an_answer_takes_no_time(void **state)
     print_message("# p50 %lld us, p99 %lld us\n", (long long)times[100] / 1000,
                   (long long)times[197] / 1000);
     assert_true(times[COUNT_OF(times) / 2] < MEDIAN_MAX_NS);
-    webhook_stop(w);
+    stop_webhook(w);
 }
 
 static void what_cannot_be_is_said_at_the_start(void **state)
@@ -500,7 +539,7 @@ static void what_cannot_be_is_said_at_the_start(void **state)
     o = good;
     o.tls_min_version = "1.1";
     assert_error(webhook_start(&o, &w, &err), err, ERROR_INVALID, "WEBHOOK_TLS_MIN_VERSION");
-    webhook_stop(first);
+    stop_webhook(first);
     webhook_stop(NULL);
 }
 
