@@ -139,6 +139,7 @@ struct json *set_child(struct arena *a, const struct set_input *in, const char *
     inference_set_read(a, in->observed->set, &set);
     struct json *metadata =
         OBJ("name", STR(name),
+            "generateName", STRF("%s-", set.name), /* for those who tell families by it */
             "namespace", STR(set.ns),
             "labels", child_labels(a, &set),
             "annotations", child_annotations(a, &set),

@@ -47,6 +47,7 @@ static void it_scales_up_and_down(void **state)
     const struct json *ws = json_at(set_world_children(&w, NS, "is"), 0);
     assert_int_equal(strlen(meta_name(ws)), 8);
     assert_true(str_has_prefix(meta_name(ws), "is-"));
+    assert_string_equal(json_find_str(ws, "metadata", "generateName"), "is-");
     assert_string_equal(meta_label(ws, "inferenceset.kaito.sh/created-by"), "is");
     assert_string_equal(json_find_str(ws, "resource", "instanceType"), "Standard_NC24ads_A100_v4");
     assert_string_equal(json_find_str(meta_controller_of(ws), "kind"), "InferenceSet");
