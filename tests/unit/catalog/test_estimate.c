@@ -220,6 +220,42 @@ static void old_gpus_get_what_they_can_run(void **state)
     }
 }
 
+/* T38: the cache stays on the GPUs where it is spread over nodes or copies, of several kinds, or of
+ * a model that cannot move it. */
+static void when_the_cache_cannot_be_moved(void **state)
+{
+    static const struct {
+        const char *model;
+        int64_t gpus, gib, nodes;
+        const char *tensor, *data;
+        bool stays;
+    } table[] = {
+        { "phi-4", 1, 80, 1, "1", NULL, false },
+        { "llama-3.3-70b-instruct", 4, 80, 1, "4", NULL, false },
+        { "llama-3.3-70b-instruct", 1, 80, 3, "1", NULL, true }, /* nodes */
+        { "phi-4", 8, 80, 1, "1", "8", true },                   /* copies */
+        { "google/gemma-4-31b-it", 1, 80, 1, "1", NULL, true },  /* layers of several kinds */
+        { "gpt-oss-20b", 1, 80, 1, "1", NULL, true },
+    };
+    CLEANUP(catalog_cleanup) struct catalog *c = catalog_new();
+    AUTO_ARENA a = arena_new();
+    for (size_t i = 0; i < COUNT_OF(table); i++) {
+        struct gpu gpu = { .product = "NVIDIA A100",
+                           .count = table[i].gpus,
+                           .bytes = table[i].gpus * table[i].gib * (int64_t)GIB };
+        struct vllm_request q = { .preset = catalog_find(c, table[i].model),
+                                  .gpu = &gpu,
+                                  .nodes = table[i].nodes,
+                                  .served_name = "m" };
+        struct json *flags = vllm_flags(a, &q);
+        const char *moved = json_find_str(flags, "kaito-kv-cache-cpu-memory-utilization");
+        assert_string_equal(json_find_str(flags, "tensor-parallel-size"), table[i].tensor);
+        assert_true(str_eq(json_find_str(flags, "data-parallel-size"), table[i].data));
+        if (!str_eq(moved, table[i].stays ? "0" : NULL))
+            fail_msg("%s: %s", table[i].model, str_or_empty(moved));
+    }
+}
+
 static void an_a10_is_known_by_both_spellings(void **state)
 {
     static const char *const table[][2] = {
@@ -239,5 +275,5 @@ static void an_a10_is_known_by_both_spellings(void **state)
 }
 
 UNIT_TESTS(TEST(node_counts_of_skus), TEST(node_counts_from_labels), TEST(flags_of_vllm),
-           TEST(old_gpus_get_what_they_can_run), TEST(an_a10_is_known_by_both_spellings),
-           TEST(the_command_line_is_in_one_order))
+           TEST(old_gpus_get_what_they_can_run), TEST(when_the_cache_cannot_be_moved),
+           TEST(an_a10_is_known_by_both_spellings), TEST(the_command_line_is_in_one_order))

@@ -68,11 +68,12 @@ static void reply_page(struct http_exchange *x)
 
 static void reply_config(struct fake *f, struct http_exchange *x)
 {
-    AUTO_BUF text = BUF_INIT(64 * MIB);
-    for (size_t i = 0; i < f->fill; i++)
-        buf_putc(&text, ' ');
-    buf_puts(&text, f->config ? f->config : CONFIG);
-    http_reply(x, 200, "text/plain", text.data, text.len);
+    const char *config = f->config ? f->config : CONFIG;
+    size_t len = strlen(config);
+    AUTO_FREE char *text = mem_alloc(f->fill + len);
+    memset(text, ' ', f->fill);
+    memcpy(text + f->fill, config, len);
+    http_reply(x, 200, "text/plain", text, f->fill + len);
 }
 
 static void handle(struct http_exchange *x, void *ctx)
