@@ -14,6 +14,7 @@
 #include "cmd/daemon.h"
 #include "cmd/manager_flags.h"
 #include "cmd/workspace_metrics.h"
+#include "hub/hub.h"
 #include "inferenceset/inferenceset.h"
 #include "kube/config.h"
 #include "kube/controller.h"
@@ -30,13 +31,14 @@
 
 /* Everything `kaito manager` holds, in the order it is made. */
 struct manager_process {
-    const struct manager_config *config;
+    struct manager_config *config;
     struct kube_transport *transport;
     struct kube_client *client;
     struct event_recorder *events;
     struct manager *manager;
     struct workspace_controller *workspaces;
     struct model_mirror_controller *mirrors;
+    struct hub *hub;
     struct inference_set_controller *sets;
     struct multi_role_controller *roles;
     struct workspace_metrics *metrics;
@@ -60,6 +62,7 @@ static void process_done(struct manager_process *p)
     multi_role_controller_free(p->roles);
     inference_set_controller_free(p->sets);
     model_mirror_controller_free(p->mirrors);
+    hub_free(p->hub);
     workspace_controller_free(p->workspaces);
     if (p->events)
         event_recorder_free(p->events);
@@ -116,6 +119,15 @@ static int start_webhook(struct manager_process *p, struct error **err)
     return r < 0 ? error_prefix(err, r, "webhook on port %d (WEBHOOK_PORT)", c->webhook_port) : 0;
 }
 
+/* Models that the catalogue does not have. The settings name it before a controller runs. */
+static int make_hub(struct manager_process *p, struct error **err)
+{
+    struct hub_options options = { .catalog = workspace_controller_catalog(p->workspaces) };
+    int r = hub_new(&options, &p->hub, err);
+    p->config->settings.hub = p->hub;
+    return r < 0 ? error_prefix(err, r, "the hub of models (HF_ENDPOINT)") : 0;
+}
+
 /* Those that a gate switches on. */
 static int add_controllers(struct manager_process *p, struct error **err)
 {
@@ -123,6 +135,8 @@ static int add_controllers(struct manager_process *p, struct error **err)
     struct clock *clock = clock_system();
     int r =
         workspace_controller_add(p->manager, p->client, s, p->events, clock, &p->workspaces, err);
+    if (r == 0)
+        r = make_hub(p, err);
     if (r == 0 && s->gates.on[GATE_INFERENCE_SET])
         r = inference_set_controller_add(p->manager, p->client, s, p->events, clock, &p->sets, err);
     if (r == 0 && p->sets)
@@ -163,8 +177,7 @@ static int start_controllers(struct manager_process *p, const struct manager_fla
     return r < 0 ? r : manager_start(p->manager, err);
 }
 
-static int run(const struct manager_flags *f, const struct manager_config *config,
-               struct error **err)
+static int run(const struct manager_flags *f, struct manager_config *config, struct error **err)
 {
     struct manager_process p = { .config = config };
     metrics_register_process();

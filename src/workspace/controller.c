@@ -410,6 +410,11 @@ void workspace_controller_free(struct workspace_controller *w)
     free(w);
 }
 
+const struct catalog *workspace_controller_catalog(const struct workspace_controller *w)
+{
+    return w->catalog;
+}
+
 bool workspace_controller_current(struct workspace_controller *w)
 {
     return nodes_cache_current(w->caches.nodes);

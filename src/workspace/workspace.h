@@ -11,6 +11,7 @@
 #include "kube/events.h"
 #include "operator/settings.h"
 
+struct catalog;
 struct workspace_controller;
 
 /* Registers its informers with the manager and adds the controller to it. Borrowed: all arguments
@@ -20,6 +21,8 @@ int workspace_controller_add(struct manager *m, struct kube_client *c,
                              struct event_recorder *events, struct clock *clock,
                              struct workspace_controller **ret, struct error **err);
 void workspace_controller_free(struct workspace_controller *w);
+/* Lives as long as the controller. */
+const struct catalog *workspace_controller_catalog(const struct workspace_controller *w);
 /* For tests: to drain it on the calling thread. */
 struct controller *workspace_controller_inner(struct workspace_controller *w);
 
