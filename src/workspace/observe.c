@@ -262,13 +262,21 @@ static void observe_benchmark(struct arena *a, struct kube_client *c, const stru
         o->benchmark_log = arena_strdup(a, buf_str(&log));
 }
 
-/* Only while there is no StatefulSet, and only on clusters: one box never ran what this looks for.
+static bool any_ready(const struct json *nodes)
+{
+    JSON_FOREACH(it, nodes)
+        if (nodes_node_ready(it.value))
+            return true;
+    return false;
+}
+
+/* Only when a StatefulSet could be made, and only on clusters: one box never ran what this looks for.
  */
 static int observe_deployment(struct arena *a, struct kube_client *c,
                               const struct operator_settings *settings, const struct workspace *ws,
                               struct observed *o, struct error **err)
 {
-    if (o->statefulset || settings->models_dir || ws->deleting || json_size(o->nodes.nodes) == 0)
+    if (o->statefulset || settings->models_dir || ws->deleting || !any_ready(o->nodes.nodes))
         return 0;
     struct json *deployment = NULL;
     CLEANUP(error_cleanup) struct error *e = NULL;
