@@ -33,6 +33,7 @@
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_LAST_MS 30000
 #define ABSENT_FIRST_MS 250
+#define OTHER_LOOK_MS 20
 #define ABSENT_LAST_MS 30000
 #define HEALTHY_NS (60 * NS_PER_S)
 #define SHORT_LIVED_NS (1 * NS_PER_S)
@@ -44,6 +45,9 @@ struct informer {
     void (*project)(struct arena *a, struct json *obj);
     bool (*keep)(void *ctx, const struct json *obj);
     void *keep_ctx;
+    struct informer *after;
+    informer_listed_handler *on_listed;
+    void *listed_ctx;
     bool optional;
     int64_t absent_poll_ms;
     informer_served_handler *on_served;
@@ -95,6 +99,7 @@ struct informer *informer_new(struct kube_client *c, const struct kube_resource 
     i->project = o->project;
     i->keep = o->keep;
     i->keep_ctx = o->keep_ctx;
+    i->after = o->after;
     i->optional = o->optional;
     i->absent_poll_ms = o->absent_poll_ms > 0 ? o->absent_poll_ms : ABSENT_LAST_MS;
     i->store = kube_store_new(o->index_label);
@@ -111,6 +116,14 @@ void informer_add_handler(struct informer *i, informer_handler *handler, void *c
         abort(); /* a mistake of ours, found on the first run */
     i->handlers[i->handler_count].fn = handler;
     i->handlers[i->handler_count++].ctx = ctx;
+}
+
+void informer_on_listed(struct informer *i, informer_listed_handler *handler, void *ctx)
+{
+    if (i->on_listed || i->started)
+        abort(); /* a mistake of ours, found on the first run */
+    i->on_listed = handler;
+    i->listed_ctx = ctx;
 }
 
 void informer_on_served(struct informer *i, informer_served_handler *handler, void *ctx)
@@ -430,9 +443,21 @@ static void sleep_ms(struct informer *i, int64_t ms)
         ;
 }
 
+/* Until what has to be there first is. */
+static void wait_for_other(struct informer *i)
+{
+    while (i->after && !stopping(i)) {
+        CLEANUP(error_cleanup) struct error *err = NULL;
+        int r = informer_wait_synced(i->after, OTHER_LOOK_MS, &err);
+        if (r == 0 || r == -ERROR_CANCELLED)
+            return;
+    }
+}
+
 static void *run(void *arg)
 {
     struct informer *i = arg;
+    wait_for_other(i);
     while (!stopping(i)) {
         CLEANUP(error_cleanup) struct error *err = NULL;
         bool has_version = i->version.len > 0;
@@ -441,6 +466,8 @@ static void *run(void *arg)
         if (stopping(i))
             break;
         int64_t lived = clock_mono(clock_system()) - started;
+        if (r == 0 && !has_version && i->on_listed)
+            i->on_listed(i->listed_ctx);
         if (r == 0 && i->absent_ms > 0) {
             sleep_ms(i, i->absent_ms / 2 + (int64_t)(rand_unit() * (double)i->absent_ms / 2));
             continue;

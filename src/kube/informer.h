@@ -29,6 +29,8 @@ struct informer_options {
      * informer_relist(). */
     bool (*keep)(void *ctx, const struct json *obj);
     void *keep_ctx;
+    /* Its first list is in the cache before this one lists: `keep` depends on it. */
+    struct informer *after;
     /* The server need not serve this resource (its CRD may not be installed, or be removed): then
      * the cache is empty and in order, and the server is asked again every now and then, without a
      * word in the log. */
@@ -57,6 +59,9 @@ bool informer_served(struct informer *i);
 typedef void informer_served_handler(void *ctx, bool served);
 void informer_on_served(struct informer *i, informer_served_handler *handler,
                         void *ctx); /* before start, one */
+/* Called when a list is in the cache, on the informer's thread. Before start, one. */
+typedef void informer_listed_handler(void *ctx);
+void informer_on_listed(struct informer *i, informer_listed_handler *handler, void *ctx);
 /* Lists anew, soon: what `keep` says has changed. The ticket is for informer_relisted(): whether a
  * list that began after the call is in the cache. */
 uint64_t informer_relist(struct informer *i);

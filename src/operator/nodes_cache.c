@@ -35,6 +35,7 @@ struct nodes_cache {
     struct kube_resource class_resource;
     struct informer *nodes, *legacy_nodes, *claims, *pools, *classes; /* NULL: not needed */
     bool filters; /* only nodes that somebody asks for are kept */
+    struct informer *owners;
     struct nodes_wake wake;
     struct workqueue *queue;
     /* of node_classes.c */
@@ -373,14 +374,27 @@ void nodes_cache_wake(struct nodes_cache *c, struct controller *controller,
 
 /* ---- life ----------------------------------------------------------------------------------------------------------- */
 
+/* Owners who asked for nodes that had not been listed can go on. */
+static void on_listed(void *ctx)
+{
+    struct nodes_cache *c = ctx;
+    if (c->queue)
+        c->wake.all(c->wake.ctx, c->queue);
+}
+
 static struct informer *node_informer(struct nodes_cache *c, struct manager *m, const char *labels)
 {
-    return manager_informer(m, &KUBE_NODES,
-                            &(struct informer_options){ .label_selector = labels,
-                                                        .index_label = labels,
-                                                        .project = nodes_project_node,
-                                                        .keep = c->filters ? keep_node : NULL,
-                                                        .keep_ctx = c });
+    struct informer *i =
+        manager_informer(m, &KUBE_NODES,
+                         &(struct informer_options){ .label_selector = labels,
+                                                     .index_label = labels,
+                                                     .project = nodes_project_node,
+                                                     .keep = c->filters ? keep_node : NULL,
+                                                     .keep_ctx = c,
+                                                     .after = c->filters ? c->owners : NULL });
+    if (c->filters)
+        informer_on_listed(i, on_listed, c);
+    return i;
 }
 
 static bool keep_owned(void *ctx, const struct json *obj)
@@ -429,12 +443,14 @@ static void add_informers(struct nodes_cache *c, struct manager *m)
 }
 
 struct nodes_cache *nodes_cache_new(struct manager *m, const struct operator_settings *settings,
-                                    const struct nodes_words *words, struct clock *clock)
+                                    const struct nodes_words *words, struct informer *owners,
+                                    struct clock *clock)
 {
     struct nodes_cache *c = NEW0(struct nodes_cache);
     c->settings = settings;
     c->backend = nodes_backend(settings);
     c->words = words;
+    c->owners = owners;
     c->clock = clock;
     c->class_resource = nodes_class_resource(settings);
     /* One box has one node, whose name helps the user who has not labelled it yet. */

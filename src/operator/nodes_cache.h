@@ -9,9 +9,11 @@
 
 struct nodes_cache;
 
-/* Adds its informers to the manager. Borrows all; freed after manager_free(). */
+/* Adds its informers to the manager. `owners`: of the objects that nodes_cache_select() is called
+ * for. Borrows all; freed after manager_free(). */
 struct nodes_cache *nodes_cache_new(struct manager *m, const struct operator_settings *settings,
-                                    const struct nodes_words *words, struct clock *clock);
+                                    const struct nodes_words *words, struct informer *owners,
+                                    struct clock *clock);
 void nodes_cache_free(struct nodes_cache *c);
 
 /* Of informers of the cache: wakes the owner of a NodeClaim, NodePool or node that changed. What

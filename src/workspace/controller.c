@@ -20,8 +20,8 @@
 #define GIVE_WAY_MS 500
 #define RUSH_NS (2 * NS_PER_S)
 #define LONGEST_RUSH_NS (30 * NS_PER_S)
-/* While the nodes that a new Workspace asks for are being listed. */
-#define NODES_WAIT_MS 50
+/* While the nodes that a new Workspace asks for are being listed; the end of the list wakes it. */
+#define NODES_WAIT_MS 1000
 
 struct workspace_controller {
     const struct operator_settings *settings;
@@ -341,7 +341,7 @@ static void add_informers(struct workspace_controller *w, struct manager *m)
                                                      .optional = true,
                                                      .project = observe_project_storage_class });
     c->pods = informer_for(m, &KUBE_PODS, WORKSPACE_LABEL, NULL, observe_project_pod);
-    c->nodes = nodes_cache_new(m, w->settings, &NODES_OF_WORKSPACES, w->clock);
+    c->nodes = nodes_cache_new(m, w->settings, &NODES_OF_WORKSPACES, c->workspaces, w->clock);
     /* before the watch that puts the key into the queue */
     informer_add_handler(c->workspaces, select_nodes, w);
     /* each namespace has this one, and nobody configures a model with it */

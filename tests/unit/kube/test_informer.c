@@ -490,6 +490,27 @@ static bool keep_named(void *ctx, const struct json *obj)
     return STREQ(json_find_str(obj, "metadata", "name"), *wanted);
 }
 
+static void count_list(void *ctx)
+{
+    atomic_fetch_add((atomic_int *)ctx, 1);
+}
+
+static void it_waits_for_what_it_depends_on(void **state)
+{
+    struct fixture *x = *state;
+    x->answers[0] = (struct answer){ 200, LIST("5", OBJECT("a", "1")) };
+    struct informer *first = informer_new(x->c, &KUBE_NODES, NULL);
+    x->i = informer_new(x->c, &KUBE_PODS, &(struct informer_options){ .after = first });
+    informer_add_handler(x->i, on_change, x);
+    assert_int_equal(informer_start(x->i, NULL), 0);
+    usleep(60000);
+    assert_int_equal(atomic_load(&x->f.calls), 0);
+    assert_int_equal(informer_start(first, NULL), 0);
+    expect(x, "+a@1 ");
+    stop(x);
+    informer_free(first);
+}
+
 static void what_is_not_kept_does_not_exist(void **state)
 {
     struct fixture *x = *state;
@@ -503,6 +524,8 @@ static void what_is_not_kept_does_not_exist(void **state)
     x->i = informer_new(x->c, &KUBE_PODS,
                         &(struct informer_options){ .keep = keep_named, .keep_ctx = &wanted });
     informer_add_handler(x->i, on_change, x);
+    atomic_int listed = 0;
+    informer_on_listed(x->i, count_list, &listed);
     assert_int_equal(informer_start(x->i, NULL), 0);
     expect(x, "+a@1 ~a@1>9 ");
     assert_int_equal(informer_count(x->i), 1);
@@ -512,6 +535,7 @@ static void what_is_not_kept_does_not_exist(void **state)
     expect_streams(x, 2, "60");
     assert_true(informer_relisted(x->i, ticket));
     assert_false(informer_relisted(x->i, ticket + 1));
+    assert_int_equal(atomic_load(&listed), 2);
     stop(x);
 }
 
@@ -626,5 +650,6 @@ UNIT_TESTS(INFORMER_TEST(the_first_list_fills_the_cache),
            INFORMER_TEST(an_absent_resource_is_an_empty_one_until_it_comes),
            INFORMER_TEST(an_absent_resource_is_asked_for_ever_less_often),
            INFORMER_TEST(what_must_be_there_is_missed),
+           INFORMER_TEST(it_waits_for_what_it_depends_on),
            INFORMER_TEST(what_is_not_kept_does_not_exist),
            INFORMER_TEST(lists_are_sorted_and_selected), INFORMER_TEST(reads_and_changes_mix))
