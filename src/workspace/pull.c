@@ -185,7 +185,7 @@ struct json *pull_container(struct arena *a, const char *name, const char *image
     return OBJ("name", STR(name),
                "image", STR(PULLER_IMAGE),
                "command", ARR(STR("/bin/sh"), STR("-c")),
-               "args", ARR(STRF("image=%s\ntarget=%s\n%s", str_shell_word(a, reference),
+               "args", ARR(STRF("#!/bin/sh\nimage=%s\ntarget=%s\n%s", str_shell_word(a, reference),
                                 str_shell_word(a, target), data_pull_image)),
                "volumeMounts", mounts);
 }

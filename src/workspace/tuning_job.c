@@ -136,7 +136,7 @@ static struct json *push_container(struct arena *a, const struct tuning *t)
     return OBJ("name", STR("pusher"),
                "image", STR(ORAS_PUSH_IMAGE),
                "command", ARR(STR("/bin/sh"), STR("-c")),
-               "args", ARR(STRF("image=%s\nmodel=%s\noutput=%s\n%s", str_shell_word(a, image),
+               "args", ARR(STRF("#!/bin/sh\nimage=%s\nmodel=%s\noutput=%s\n%s", str_shell_word(a, image),
                                 str_shell_word(a, t->d->choice.model),
                                 str_shell_word(a, t->config->output_dir), data_push_result)),
                "volumeMounts", ARR(mount(a, "docker-config", "/root/.docker"),
@@ -176,6 +176,10 @@ static struct json *tolerations(const struct decider *d)
     struct arena *a = d->a;
     struct json *list = ARR(OBJ("key", STR("gpu"), "operator", STR("Equal"), "effect", STR("NoSchedule")));
     decide_append_tolerations(d, list);
+    /* the order in which those come that the Go operator has, too */
+    struct json *nvidia = json_clone(a, json_at(list, 1));
+    json_remove_at(list, 1);
+    json_append(list, nvidia);
     return list;
 }
 

@@ -1,3 +1,4 @@
+#!/bin/sh
 # Fetches each URL of $DATA_URLS (white space between them) into the folder $DATA_VOLUME_PATH.
 # A file is there whole or not at all. Servers that are busy or failing are asked three times;
 # an empty file and any other answer than success end the container.
