@@ -176,9 +176,10 @@ static struct json *tolerations(const struct decider *d)
     struct arena *a = d->a;
     struct json *list = ARR(OBJ("key", STR("gpu"), "operator", STR("Equal"), "effect", STR("NoSchedule")));
     decide_append_tolerations(d, list);
-    /* the order in which those come that the Go operator has, too */
+    /* as the Go operator has them, and NVIDIA's behind */
     struct json *nvidia = json_clone(a, json_at(list, 1));
     json_remove_at(list, 1);
+    json_del(json_at(list, 1), "operator"); /* Equal, when nothing is said */
     json_append(list, nvidia);
     return list;
 }

@@ -23,7 +23,7 @@ KIND_ORDER = {kind: index for index, kind in enumerate(NAMESPACED_KINDS + CLUSTE
 SYSTEM_COMPONENTS = (
     'default-scheduler', 'statefulset-controller', 'job-controller', 'deployment-controller',
     'replicaset-controller', 'persistentvolume-controller', 'kubelet', 'ipallocator-repair-controller',
-    'node-controller', 'taint-eviction-controller', 'controllermanager',
+    'node-controller', 'taint-eviction-controller', 'controllermanager', 'endpoint-slice-controller',
 )
 DROPPED_METADATA = (
     'uid', 'resourceVersion', 'creationTimestamp', 'managedFields', 'generation', 'selfLink',
