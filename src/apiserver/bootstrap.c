@@ -33,10 +33,16 @@ static int decide_namespace(void *ctx, const struct kube_object *current, struct
     char uid[37], now[TIME_RFC3339_SIZE];
     rand_uuid(uid);
     time_format_rfc3339(n->now_wall_ns, now);
+    struct json *fields =
+        OBJ("f:metadata",
+            OBJ("f:labels", OBJ(".", EMPTY_OBJ(), "f:kubernetes.io/metadata.name", EMPTY_OBJ())));
+    struct json *manager =
+        OBJ("manager", STR("kube-apiserver"), "operation", STR("Update"), "apiVersion", STR("v1"),
+            "time", STR(now), "fieldsType", STR("FieldsV1"), "fieldsV1", fields);
     struct json *labels = OBJ("kubernetes.io/metadata.name", STR(n->name));
     *ret_next = OBJ("kind", STR("Namespace"), "apiVersion", STR("v1"), "metadata",
                     OBJ("name", STR(n->name), "uid", STR(uid), "creationTimestamp", STR(now),
-                        "labels", labels),
+                        "labels", labels, "managedFields", ARR(manager)),
                     "spec", OBJ("finalizers", ARR(STR(NAMESPACE_FINALIZER))), "status",
                     OBJ("phase", STR("Active")));
     return 0;

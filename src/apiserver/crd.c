@@ -1,6 +1,8 @@
 #include "apiserver/crd.h"
 
+#include "apiserver/fields/request.h"
 #include "apiserver/server.h"
+#include "apiserver/types.h"
 #include "base/str.h"
 #include "kube/meta.h"
 #include "json/build.h"
@@ -117,6 +119,9 @@ void crd_on_write(struct api_request *rq, struct json *obj, const struct json *o
     const struct json *spec = json_get(obj, "spec");
     struct json *status = json_ensure_object(a, obj, "status");
     struct json *conditions = json_ensure_array(a, status, "conditions");
+    remember_stored_version(a, status, spec);
+    struct json *before = json_clone(a, obj);
+    api_type_default(a, api_type_find(rq->kind->api_version, "CustomResourceDefinition"), before);
     const char *reason = NULL, *message = conflict(rq, obj, &reason);
     if (message) {
         set_condition(rq, conditions, "NamesAccepted", "False", reason, message);
@@ -131,7 +136,7 @@ void crd_on_write(struct api_request *rq, struct json *obj, const struct json *o
                           "the initial names have been accepted");
         json_set(a, status, "acceptedNames", accepted_names(a, json_get(spec, "names")));
     }
-    remember_stored_version(a, status, spec);
+    fields_track_own(rq, obj, before);
 }
 
 void crd_on_delete(struct api_request *rq, struct json *obj)

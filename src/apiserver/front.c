@@ -156,6 +156,7 @@ static void receive(struct http_exchange *x, void *ctx)
         .raw_query = http_raw_query(x),
         .content_type = http_header(x, "Content-Type"),
         .accept = http_header(x, "Accept"),
+        .user_agent = http_header(x, "User-Agent"),
         .if_none_match = http_header(x, "If-None-Match"),
     };
     job->rq.body = http_body(x, &job->rq.body_len);

@@ -21,6 +21,7 @@ int inside_request(struct apiserver *s, struct arena *a, const char *method, con
         .path = decoded,
         .raw_query = query ? query + 1 : NULL,
         .content_type = content_type,
+        .user_agent = "kube-apiserver",
         .body = body ? json_text(a, body) : "",
     };
     rq.body_len = strlen(rq.body);

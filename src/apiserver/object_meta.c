@@ -35,7 +35,7 @@ void object_meta_create(struct arena *a, const struct api_kind *k, struct json *
 {
     struct json *meta = json_ensure_object(a, obj, "metadata");
     static const char *const servers[] = { "deletionTimestamp", "deletionGracePeriodSeconds",
-                                           "selfLink", "managedFields", "resourceVersion" };
+                                           "selfLink", "resourceVersion" };
     for (size_t i = 0; i < COUNT_OF(servers); i++)
         json_del(meta, servers[i]);
     char uid[37], now[TIME_RFC3339_SIZE];
@@ -63,7 +63,6 @@ void object_meta_update(struct arena *a, struct json *obj, const struct json *ol
     if (str_empty(json_find_str(meta, "uid")))
         json_set(a, meta, "uid", json_clone(a, json_get(old_meta, "uid")));
     json_del(meta, "selfLink");
-    json_del(meta, "managedFields");
 }
 
 struct json *object_in_order(struct arena *a, const struct served_kind *sk, struct json *obj)

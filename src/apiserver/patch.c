@@ -1,5 +1,6 @@
 #include "apiserver/patch.h"
 
+#include "apiserver/fields/request.h"
 #include "apiserver/registry.h"
 #include "apiserver/rest_write.h"
 #include "apiserver/types.h"
@@ -16,6 +17,7 @@ static const struct {
     { "application/json-patch+json", PATCH_JSON },
     { "application/merge-patch+json", PATCH_MERGE },
     { "application/strategic-merge-patch+json", PATCH_STRATEGIC },
+    { "application/apply-patch+yaml", PATCH_APPLY },
 };
 
 static int fail_type(struct api_request *rq)
@@ -27,17 +29,26 @@ static int fail_type(struct api_request *rq)
     return request_failf(
         rq, "UnsupportedMediaType",
         "the body of the request was in an unknown format - accepted media types include: "
-        "application/json-patch+json, application/merge-patch+json");
+        "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml");
+}
+
+static int parse_apply(struct api_request *rq, struct patch *ret)
+{
+    CLEANUP(error_cleanup) struct error *err = NULL;
+    if (yaml_parse(rq->a, rq->body, rq->body_len, &ret->value, &err) < 0)
+        return request_failf(rq, "BadRequest", "error decoding YAML: %s", error_message(err));
+    if (json_is_object(ret->value) || json_is_null(ret->value))
+        return 0;
+    return request_failf(
+        rq, "BadRequest",
+        "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal %s into Go value "
+        "of type map[string]interface {}",
+        json_is_bool(ret->value) ? "bool" : json_type_name(json_type(ret->value)));
 }
 
 int patch_parse(struct api_request *rq, struct patch *ret)
 {
     const char *content_type = rq->content_type ? rq->content_type : "";
-    if (request_media_type_is(content_type, "application/apply-patch+yaml") ||
-        request_media_type_is(content_type, "application/apply-patch+cbor"))
-        return request_failf(
-            rq, "UnsupportedMediaType",
-            "server-side apply is not supported by this server; use kubectl apply without --server-side");
     *ret = (struct patch){ 0 };
     size_t i = 0;
     while (i < COUNT_OF(types) && !request_media_type_is(content_type, types[i].type))
@@ -45,6 +56,9 @@ int patch_parse(struct api_request *rq, struct patch *ret)
     if (i == COUNT_OF(types) || (types[i].kind == PATCH_STRATEGIC && !rq->kind->k->builtin))
         return fail_type(rq);
     ret->kind = types[i].kind;
+    int r = request_check_apply_options(rq, ret->kind == PATCH_APPLY);
+    if (r < 0 || ret->kind == PATCH_APPLY)
+        return r < 0 ? r : parse_apply(rq, ret);
 
     struct json *duplicates = NULL;
     CLEANUP(error_cleanup) struct error *err = NULL;
@@ -109,6 +123,8 @@ static int run(struct api_request *rq, const struct patch *p, struct json *targe
                                 p->value, ret, &err) < 0)
             return fail_strategic(rq, p, err);
         return 0;
+    case PATCH_APPLY:
+        break;
     }
     return 0;
 }
@@ -132,6 +148,8 @@ static int check_type(struct api_request *rq, const struct json *obj, const char
 int patch_apply(struct api_request *rq, const struct patch *p, const struct json *old,
                 struct json **ret)
 {
+    if (p->kind == PATCH_APPLY)
+        return fields_apply(rq, p->value, old, ret);
     struct json *obj = NULL;
     int r = run(rq, p, json_clone(rq->a, old), &obj);
     if (r < 0)

@@ -152,14 +152,35 @@ static int fail_options(struct api_request *rq, const char *kind, const char *fi
     return request_fail(rq, status_invalid(rq->a, "meta.k8s.io", kind, "", &errors));
 }
 
+/* The position of the first character that cannot be seen; -1: there is none. */
+static int64_t unseen(const char *s)
+{
+    for (size_t i = 0; s[i]; i++) {
+        unsigned char c = (unsigned char)s[i], next = (unsigned char)s[i + 1];
+        if (c < 0x20 || c == 0x7f || (c == 0xc2 && next >= 0x80 && next <= 0xa0))
+            return (int64_t)i;
+    }
+    return -1;
+}
+
 static int check_manager(struct api_request *rq, const char *kind)
 {
     const char *manager = request_param(rq, "fieldManager");
-    if (!manager || strlen(manager) <= MAX_MANAGER || STREQ(kind, "DeleteOptions"))
+    if (!manager || STREQ(kind, "DeleteOptions"))
         return 0;
     struct field_errors errors = { .arena = rq->a };
-    field_errors_add(&errors, "FieldValueTooLong", "fieldManager",
-                     "Too long: may not be more than %d bytes", MAX_MANAGER);
+    if (strlen(manager) > MAX_MANAGER)
+        field_errors_add(&errors, "FieldValueTooLong", "fieldManager",
+                         "Too long: may not be more than %d bytes", MAX_MANAGER);
+    int64_t at = unseen(manager);
+    unsigned char c = at < 0 ? 0 : (unsigned char)manager[at];
+    if (at >= 0)
+        field_errors_add(&errors, "FieldValueInvalid", "fieldManager",
+                         "Invalid value: %s: invalid character U+%04X (at position %lld)",
+                         go_quote(rq->a, manager),
+                         c == 0xc2 ? (unsigned char)manager[at + 1] : (unsigned)c, (long long)at);
+    if (errors.count == 0)
+        return 0;
     return request_fail(rq, status_invalid(rq->a, "meta.k8s.io", kind, "", &errors));
 }
 
@@ -182,6 +203,20 @@ int request_parse_write_options(struct api_request *rq, const char *kind)
         return fail_options(rq, kind, "fieldValidation", go_quote(rq->a, validation),
                             "\"\", \"Ignore\", \"Strict\", \"Warn\"");
     return check_manager(rq, kind);
+}
+
+int request_check_apply_options(struct api_request *rq, bool apply)
+{
+    struct field_errors errors = { .arena = rq->a };
+    if (!apply && request_param(rq, "force"))
+        field_errors_add(&errors, "FieldValueForbidden", "force",
+                         "Forbidden: may not be specified for non-apply patch");
+    if (apply && str_empty(request_param(rq, "fieldManager")))
+        field_errors_add(&errors, "FieldValueRequired", "fieldManager",
+                         "Required value: is required for apply patch");
+    if (errors.count == 0)
+        return 0;
+    return request_fail(rq, status_invalid(rq->a, "meta.k8s.io", "PatchOptions", "", &errors));
 }
 
 /* ---- body --------------------------------------------------------------------------------------------------------- */

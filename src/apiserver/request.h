@@ -46,6 +46,7 @@ struct api_request {
     const char *content_type;  /* NULL: application/json */
     const char *accept;        /* NULL: application/json */
     const char *if_none_match; /* NULL: none */
+    const char *user_agent;    /* NULL: none */
     const char *body;
     size_t body_len;
 
@@ -61,6 +62,7 @@ struct api_request {
     bool dry_run;
     enum field_validation validation;
     struct json *warnings; /* array of strings */
+    bool forget_managers;  /* the body asks for metadata.managedFields to be emptied */
 
     struct json *failure; /* a Status */
 };
@@ -98,6 +100,8 @@ bool request_flag(const struct api_request *rq, const char *name); /* "1", "true
 int request_parse_accept(struct api_request *rq);
 /* dryRun and fieldValidation of writes. kind: "CreateOptions" … for the message. */
 int request_parse_write_options(struct api_request *rq, const char *kind);
+/* Those that only patches have: fieldManager must be given to apply, force only then. */
+int request_check_apply_options(struct api_request *rq, bool apply);
 /* The body as a JSON value, whatever its format; ret_duplicates (may be NULL): messages about
  * duplicate fields. When protobuf breaks off behind its envelope, *ret has kind and apiVersion in
  * spite of the failure. */

@@ -1,3 +1,4 @@
+#include "apiserver/fields/managed.h"
 #include "apiserver/object_meta.h"
 #include "apiserver/registry.h"
 #include "apiserver/rest_write.h"
@@ -160,6 +161,8 @@ int write_decode(struct api_request *rq, struct json *obj, struct json *unknown,
 {
     const struct served_kind *sk = rq->kind;
     const struct kube_resource *r = &sk->k->resource;
+    /* An empty list cannot be told from none once it is decoded. */
+    rq->forget_managers = managed_is_reset(json_find(obj, "metadata", "managedFields"));
     if (!sk->k->schema)
         return api_type_decode(rq->a, api_type_find(sk->api_version, r->kind), obj, unknown, err);
     int n = object_meta_decode(rq->a, obj, unknown, err);

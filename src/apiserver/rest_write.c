@@ -11,6 +11,7 @@
 #include "apiserver/rest_write.h"
 
 #include "apiserver/admission.h"
+#include "apiserver/fields/request.h"
 #include "apiserver/object_meta.h"
 #include "apiserver/patch.h"
 #include "apiserver/rest.h"
@@ -63,6 +64,12 @@ static bool is_scale_write(const struct api_request *rq)
     return STREQ(rq->sub, "scale");
 }
 
+static void keep_managers(struct arena *a, struct json *obj, const struct json *from)
+{
+    json_set(a, json_ensure_object(a, obj, "metadata"), "managedFields",
+             json_clone(a, json_find(from, "metadata", "managedFields")));
+}
+
 /* A status write changes the status (built-in kinds: and metadata); any other write leaves it
  * alone. */
 static struct json *separate_status(struct api_request *rq, struct json *obj,
@@ -79,6 +86,7 @@ static struct json *separate_status(struct api_request *rq, struct json *obj,
     json_set(a, next, "status", json_clone(a, json_get(obj, "status")));
     if (rq->kind->k->builtin)
         json_set(a, next, "metadata", json_clone(a, json_get(obj, "metadata")));
+    keep_managers(a, next, obj);
     return next;
 }
 
@@ -188,6 +196,7 @@ struct write {
     const struct patch *patch; /* or what to do to the stored one */
     bool allow_create;         /* an update may create */
     bool has_version;          /* what is to be created says that it was stored before */
+    bool applied;              /* the object has its managers already */
     bool created;
     struct json *outcome; /* of a dry run */
     /* Reviewed updates: the version of the stored object that the review was about; the write is
@@ -218,8 +227,9 @@ static bool keeps_status_on_create(const struct api_kind *k)
 }
 
 /* What does not depend on other objects: outside of the store's lock. */
-static int prepare_create(struct api_request *rq, struct json *obj)
+static int prepare_create(struct write *w, struct json *obj)
 {
+    struct api_request *rq = w->rq;
     const struct api_kind *k = rq->kind->k;
     struct strategy_context x = strategy_context(rq, NULL);
     object_meta_dedup_owners(rq->a, obj, rq->warnings);
@@ -227,6 +237,8 @@ static int prepare_create(struct api_request *rq, struct json *obj)
     if (k->has_status && !keeps_status_on_create(k))
         json_del(obj, "status");
     set_defaults(rq, &x, obj);
+    if (!w->applied)
+        fields_track(rq, obj, NULL);
     if (k->strategy->prepare)
         k->strategy->prepare(&x, obj);
     int r = validate(rq, &x, obj, NULL);
@@ -292,8 +304,7 @@ static int write_and_reply(struct write *w, const char *name, store_decide_fn *d
 
 static int create_named(struct write *w, struct api_reply *reply)
 {
-    struct api_request *rq = w->rq;
-    int r = prepare_create(rq, w->input);
+    int r = prepare_create(w, w->input);
     if (r < 0)
         return r;
     return write_and_reply(w, meta_name(w->input), decide_create, reply);
@@ -429,20 +440,24 @@ static bool ends_deletion(struct api_request *rq, const struct json *obj)
 }
 
 /* From the patched or given object to what is to be stored. */
-static int prepare_update(struct api_request *rq, struct json *obj, const struct json *old,
+static int prepare_update(struct write *w, struct json *obj, const struct json *old,
                           struct json **ret)
 {
+    struct api_request *rq = w->rq;
     const struct api_kind *k = rq->kind->k;
     struct strategy_context x = strategy_context(rq, old);
     object_meta_dedup_owners(rq->a, obj, rq->warnings);
     object_meta_update(rq->a, obj, old);
     set_defaults(rq, &x, obj);
+    if (!w->applied)
+        fields_track(rq, obj, old);
     obj = separate_status(rq, obj, old);
     if (STREQ(rq->sub, "finalize")) {
         struct json *next = json_clone(rq->a, old);
         struct json *spec = json_ensure_object(rq->a, next, "spec");
         json_set(rq->a, spec, "finalizers",
                  json_clone(rq->a, json_find(obj, "spec", "finalizers")));
+        keep_managers(rq->a, next, obj);
         obj = next;
     }
     if (k->strategy->prepare)
@@ -463,6 +478,7 @@ static bool nothing_changed(struct arena *a, struct json *obj, const struct json
 {
     json_set(a, json_get(obj, "metadata"), "resourceVersion",
              json_clone(a, json_find(old, "metadata", "resourceVersion")));
+    fields_keep_times(a, obj, old);
     return json_equal(obj, old);
 }
 
@@ -473,6 +489,7 @@ static int make_update(struct write *w, const struct kube_object *current, const
     struct api_request *rq = w->rq;
     struct json *obj = w->input;
     int r = 0;
+    w->applied = is_scale_write(rq) || (w->patch && w->patch->kind == PATCH_APPLY);
     if (is_scale_write(rq))
         r = scale_apply(rq, w->patch, w->input, old, &obj);
     else if (w->patch)
@@ -482,7 +499,7 @@ static int make_update(struct write *w, const struct kube_object *current, const
     if (r == 0 && w->patch)
         r = check_identity(rq, obj);
     if (r == 0)
-        r = prepare_update(rq, obj, old, ret);
+        r = prepare_update(w, obj, old, ret);
     return r;
 }
 
@@ -582,6 +599,48 @@ int rest_update(struct api_request *rq, struct api_reply *reply)
     return update_and_reply(&w, reply);
 }
 
+/* What is applied and is not there is created. */
+static int create_applied(struct write *w, struct api_reply *reply)
+{
+    struct api_request *rq = w->rq;
+    int r = patch_apply(rq, w->patch, NULL, &w->input);
+    const char *uid = json_find_str(w->input, "metadata", "uid");
+    if (r == 0 && !str_empty(uid))
+        r = request_fail_conflict_text(
+            rq, rq->kind->k->resource.plural, rq->name,
+            arena_printf(
+                rq->a,
+                "uid mismatch: the provided object specified uid %s, and no existing object was found",
+                uid));
+    if (r == 0)
+        r = check_identity(rq, w->input);
+    if (r == 0 && !STREQ(meta_name(w->input), rq->name))
+        r = fail_name(rq, meta_name(w->input));
+    if (r == 0 && *rq->sub)
+        r = request_fail_not_found(rq, rq->name);
+    if (r == 0)
+        r = rest_check_namespace(rq, rq->name, false);
+    w->applied = true;
+    return r < 0 ? r : create_named(w, reply);
+}
+
+/* Whether there is an object may change between the look and the write. */
+static int apply_and_reply(struct write *w, struct api_reply *reply)
+{
+    struct api_request *rq = w->rq;
+    int r = 0;
+    for (int i = 0; i < REVIEW_TRIES; i++) {
+        rq->failure = NULL;
+        CLEANUP(kube_object_cleanup)
+        struct kube_object *o = store_get(rq->server->store, rq->kind->resource, rq->ns, rq->name);
+        w->input = NULL;
+        r = o ? update_and_reply(w, reply) : create_applied(w, reply);
+        if (r != (o ? -ERROR_NOT_FOUND : -ERROR_ALREADY_EXISTS))
+            return r;
+    }
+    return r;
+}
+
 int rest_patch(struct api_request *rq, struct api_reply *reply)
 {
     int r = request_parse_write_options(rq, "PatchOptions");
@@ -592,5 +651,5 @@ int rest_patch(struct api_request *rq, struct api_reply *reply)
     if (r < 0)
         return r;
     struct write w = { .rq = rq, .patch = &patch };
-    return update_and_reply(&w, reply);
+    return patch.kind == PATCH_APPLY ? apply_and_reply(&w, reply) : update_and_reply(&w, reply);
 }

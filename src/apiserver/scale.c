@@ -1,5 +1,6 @@
 #include "apiserver/scale.h"
 
+#include "apiserver/fields/request.h"
 #include "apiserver/registry.h"
 #include "apiserver/rest.h"
 #include "apiserver/rest_write.h"
@@ -176,13 +177,30 @@ static void set_replicas(struct arena *a, const char *path, struct json *obj, in
     json_set_int(a, obj, parts[n - 1], replicas);
 }
 
+/* The managers of the object follow those of the Scale. */
+static void track(struct api_request *rq, struct json *scale, const struct json *before,
+                  const struct json *old, struct json *obj, bool applied)
+{
+    const struct served_kind *kind = rq->kind;
+    rq->kind = &scale_kind;
+    if (!applied)
+        fields_track(rq, scale, before);
+    rq->kind = kind;
+    const struct json *entries = json_find(old, "metadata", "managedFields");
+    if (entries)
+        json_set(rq->a, json_get(obj, "metadata"), "managedFields",
+                 fields_from_scale(rq, entries, json_find(scale, "metadata", "managedFields")));
+}
+
 int scale_apply(struct api_request *rq, const struct patch *patch, const struct json *given,
                 const struct json *old, struct json **ret)
 {
     struct arena *a = rq->a;
     const struct api_kind *k = rq->kind->k;
-    struct json *scale = (struct json *)given;
-    int r = patch ? patched(rq, patch, scale_view(a, k, old), &scale) : 0;
+    struct json *scale = (struct json *)given, *before = scale_view(a, k, old);
+    json_set(a, json_get(before, "metadata"), "managedFields",
+             fields_of_scale(rq, json_find(old, "metadata", "managedFields")));
+    int r = patch ? patched(rq, patch, before, &scale) : 0;
     if (r == 0)
         r = check_name(rq, scale);
     if (r == 0)
@@ -193,6 +211,7 @@ int scale_apply(struct api_request *rq, const struct patch *patch, const struct 
         return request_failf(rq, "BadRequest", "the spec replicas field \".%s\" cannot be empty",
                              k->scale.replicas);
     *ret = json_clone(a, old);
+    track(rq, scale, before, old, *ret, patch && patch->kind == PATCH_APPLY);
     /* What the Scale says of them is a precondition. */
     struct json *metadata = json_get(*ret, "metadata");
     json_set(a, metadata, "resourceVersion",

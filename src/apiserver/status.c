@@ -182,6 +182,18 @@ char *go_quote(struct arena *a, const char *s)
         case '\\':
             buf_printf(&out, "\\%c", *p);
             break;
+        case '\a':
+            buf_puts(&out, "\\a");
+            break;
+        case '\b':
+            buf_puts(&out, "\\b");
+            break;
+        case '\f':
+            buf_puts(&out, "\\f");
+            break;
+        case '\v':
+            buf_puts(&out, "\\v");
+            break;
         case '\n':
             buf_puts(&out, "\\n");
             break;

@@ -55,6 +55,7 @@ static bool make_request(struct inside_transport *t, struct arena *a,
         .raw_query = query ? query + 1 : NULL,
         .content_type = from->content_type,
         .accept = from->accept,
+        .user_agent = "kaito",
         .body = from->body ? from->body : "",
         .body_len = from->body_len,
     };

@@ -103,6 +103,23 @@ static int compare_fields(const void *x, const void *y)
     return strcmp(((const struct type_field *)x)->name, ((const struct type_field *)y)->name);
 }
 
+/* Where nothing is said of a list, it is as strategic merge patches see it. */
+static void fill_list(struct type_field *f, const struct json *spec)
+{
+    const char *list = json_find_str(spec, "list");
+    const struct json *keys = json_get(spec, "keys");
+    if (!list)
+        list = !f->merge_key ? "atomic" : *f->merge_key ? "map" : "set";
+    f->list = STREQ(list, "map")   ? FIELD_LIST_MAP
+              : STREQ(list, "set") ? FIELD_LIST_SET
+                                   : FIELD_LIST_ATOMIC;
+    const char **names = arena_zalloc(data.a, (json_size(keys) + 2) * sizeof *names);
+    names[0] = f->merge_key;
+    JSON_FOREACH(it, keys)
+        names[it.index] = json_string(it.value);
+    f->list_keys = names;
+}
+
 static void record_fill(struct api_type *t, const struct json *members)
 {
     t->fields = arena_zalloc(data.a, MAX(json_size(members), 1) * sizeof *t->fields);
@@ -119,6 +136,9 @@ static void record_fill(struct api_type *t, const struct json *members)
         f->merge_key = json_find_str(it.value, "merge");
         f->retain_keys = str_eq(json_find_str(it.value, "patch"), "retainKeys");
         f->replace = str_eq(json_find_str(it.value, "patch"), "replace");
+        f->atomic_map = str_eq(json_find_str(it.value, "map"), "atomic");
+        if (f->shape->kind == SHAPE_LIST)
+            fill_list(f, it.value);
     }
     qsort(t->fields, t->count, sizeof *t->fields, compare_fields);
 }
@@ -146,6 +166,10 @@ static void load(void)
     }
     JSON_FOREACH(it, data.structs_json)
         record_fill(map_get(data.structs, it.key), it.value);
+    JSON_FOREACH(it, json_get(root, "atomic")) {
+        struct api_type *t = map_get(data.structs, json_string(it.value));
+        t->atomic = true;
+    }
     JSON_FOREACH(it, json_get(root, "kinds"))
         map_set(data.kinds, it.key, map_get(data.structs, json_string(it.value)));
 }

@@ -22,6 +22,9 @@ int api_type_decode(struct arena *a, const struct api_type *t, struct json *obj,
 /* Fills in the static defaults of the type data, recursively. */
 void api_type_default(struct arena *a, const struct api_type *t, struct json *obj);
 
+/* An object with nothing in it but the members that are always written. */
+struct json *api_type_empty(struct arena *a, const struct api_type *t);
+
 /* Strategic merge patch: $patch (replace, delete, merge), $retainKeys, $deleteFromPrimitiveList,
  * $setElementOrder, merge keys, null deletes. Errors as the API server words them. Returns the
  * result; `target` may be changed. */

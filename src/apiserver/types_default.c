@@ -63,6 +63,20 @@ static void fill(struct arena *a, const struct shape *s, struct json *v)
     }
 }
 
+struct json *api_type_empty(struct arena *a, const struct api_type *t)
+{
+    struct json *obj = json_new_object(a);
+    for (size_t i = 0; i < t->count; i++) {
+        const struct type_field *f = &t->fields[i];
+        if (!f->always)
+            continue;
+        bool is_struct = f->shape->kind == SHAPE_STRUCT && !f->shape->pointer;
+        json_set(a, obj, f->name,
+                 is_struct ? api_type_empty(a, f->shape->record) : empty_value(a, f->shape));
+    }
+    return obj;
+}
+
 void api_type_default(struct arena *a, const struct api_type *t, struct json *obj)
 {
     fill_struct(a, t, obj);

@@ -35,6 +35,8 @@ struct shape {
     const struct api_type *record; /* of structs */
 };
 
+enum field_list { FIELD_LIST_ATOMIC, FIELD_LIST_SET, FIELD_LIST_MAP };
+
 struct type_field {
     const char *name;
     const char *in; /* the embedded struct that it is a member of; NULL: none */
@@ -45,6 +47,9 @@ struct type_field {
     bool replace;          /* patch strategy: never merged */
     const char *merge_key; /* lists that merge: member that tells elements apart, "" for scalars;
                               else NULL */
+    enum field_list list;  /* how server-side apply sees a list */
+    const char *const *list_keys; /* of FIELD_LIST_MAP; ends with NULL */
+    bool atomic_map;              /* a map that is replaced as a whole */
     const struct json *default_value;
     const struct json *spec; /* the member of kinds.json, for what only OpenAPI needs */
 };
@@ -54,6 +59,7 @@ struct api_type {
     const char *name;          /* "PodSpec" */
     struct type_field *fields; /* sorted by name */
     size_t count;
+    bool atomic; /* replaced as a whole */
 };
 
 const struct type_field *type_field_find(const struct api_type *t, const char *name);

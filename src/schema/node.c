@@ -131,6 +131,7 @@ static void fill_extensions(struct schema_node *n, struct arena *a, const struct
     n->preserve_unknown = json_find_bool(json, false, "x-kubernetes-preserve-unknown-fields");
     n->int_or_string = json_find_bool(json, false, "x-kubernetes-int-or-string");
     n->embedded = json_find_bool(json, false, "x-kubernetes-embedded-resource");
+    n->atomic_object = str_eq(json_find_str(json, "x-kubernetes-map-type"), "atomic");
     n->has_rules = json_size(json_get(json, "x-kubernetes-validations")) > 0;
     const char *list = json_find_str(json, "x-kubernetes-list-type");
     n->list_type = str_eq(list, "map") ? LIST_MAP : str_eq(list, "set") ? LIST_SET : LIST_ATOMIC;

@@ -49,6 +49,7 @@ struct schema_node {
     bool preserve_unknown;
     bool int_or_string;
     bool embedded;
+    bool atomic_object; /* x-kubernetes-map-type: atomic */
     bool has_rules; /* x-kubernetes-validations here or below */
 
     struct schema_property *properties; /* sorted by name */

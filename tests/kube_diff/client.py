@@ -45,7 +45,7 @@ class Client:
         return connection
 
     def begin(self, connection, method, path, body, headers):
-        headers = {"Authorization": f"Bearer {self.address.token}", **headers}
+        headers = {"Authorization": f"Bearer {self.address.token}", "User-Agent": "kube-diff/1.0", **headers}
         connection.request(method, path, body, headers)
         return connection.getresponse()
 

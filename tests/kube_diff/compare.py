@@ -55,14 +55,18 @@ def mask(value, masks, key=""):
         return value
     out = {}
     for k, v in value.items():
-        if k == "managedFields":
-            continue
         if k in ("volumes", "volumeMounts") and isinstance(v, list):
             v = without_token_volumes(v)
             if not v:
                 continue
-        out[k] = mask(v, masks, k)
+        if k == "managedFields" and isinstance(v, list):
+            v = sorted(v, key=manager_of)  # their order is that of their times, to the second
+        out[UUID.sub("<uid>", k)] = mask(v, masks, k)
     return out
+
+
+def manager_of(entry):
+    return [str(entry.get(k, "")) for k in ("operation", "manager", "apiVersion", "subresource")]
 
 
 def parent_of(body, pointer):

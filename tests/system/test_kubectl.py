@@ -124,6 +124,46 @@ def test_dry_runs_make_nothing(box):
 
 # ---- apply and edit ---------------------------------------------------------------------------------------------------
 
+def managers(box, name):
+    """{manager: operation} of a ConfigMap."""
+    shown = json.loads(out(box, "get", "cm", name, "-o", "json", "--show-managed-fields"))
+    return {e["manager"]: e["operation"] for e in shown["metadata"].get("managedFields", [])}
+
+
+def test_apply_on_the_server(box):
+    text = CONFIG.replace("NAME", "served")
+    apply = ["apply", "--server-side", "-f", "-"]
+    assert out(box, *apply, stdin=text) == "configmap/served serverside-applied\n"
+    assert out(box, *apply, stdin=text) == "configmap/served serverside-applied\n"
+    assert managers(box, "served") == {"kubectl": "Apply"}
+    assert "managedFields" not in out(box, "get", "cm", "served", "-o", "yaml")
+    other = text.replace('"1"', '"3"')
+    conflict = refused(box, *apply, "--field-manager=other", stdin=other)
+    assert 'Apply failed with 1 conflict: conflict with "kubectl": .data.first' in conflict
+    out(box, *apply, "--field-manager=other", "--force-conflicts", stdin=other)
+    assert managers(box, "served") == {"kubectl": "Apply", "other": "Apply"}
+    assert box.get("cm", "served")["data"] == {"first": "3", "second": "2"}
+    diff = box.kubectl("diff", "--server-side", "--force-conflicts", "-f", "-", stdin=text, check=False)
+    assert diff.returncode == 1 and '+  first: "1"' in diff.stdout, diff.stdout + diff.stderr
+    assert out(box, *apply, "--dry-run=server", "--force-conflicts", stdin=text) == "configmap/served serverside-applied (server dry run)\n"
+    assert box.get("cm", "served")["data"]["first"] == "3"
+
+
+def test_apply_on_either_side(box):
+    """kubectl moves what it applied on its own side to the server's, and back."""
+    text = CONFIG.replace("NAME", "moved")
+    out(box, "apply", "-f", "-", stdin=text)
+    assert managers(box, "moved") == {"kubectl-client-side-apply": "Update"}
+    less = text.replace(', second: "2"', "")
+    assert out(box, "apply", "--server-side", "-f", "-", stdin=less) == "configmap/moved serverside-applied\n"
+    assert box.get("cm", "moved")["data"] == {"first": "1"}
+    assert managers(box, "moved") == {"kubectl": "Apply", "kubectl-last-applied": "Apply"}
+    assert out(box, "apply", "-f", "-", stdin=text) == "configmap/moved configured\n"
+    assert box.get("cm", "moved")["data"] == {"first": "1", "second": "2"}
+    out(box, "apply", "--server-side", "-f", "-", stdin=less)
+    assert box.get("cm", "moved")["data"] == {"first": "1"}
+
+
 def test_apply(box):
     text = CONFIG.replace("NAME", "applied")
     assert out(box, "apply", "-f", "-", stdin=text) == "configmap/applied created\n"
@@ -133,7 +173,6 @@ def test_apply(box):
     assert changes.returncode == 1 and "-  second: \"2\"" in changes.stdout
     assert out(box, "apply", "-f", "-", stdin=text) == "configmap/applied configured\n"
     assert box.get("configmap", "applied")["data"] == {"first": "3"}
-    assert "not supported" in refused(box, "apply", "--server-side", "-f", "-", stdin=text)
 
 
 def test_edit_replace_patch(box):

@@ -14,11 +14,23 @@
 
 /* ---- defaults -------------------------------------------------------------------------------- */
 
+/* The first of podIPs is podIP, which is right where they differ. */
+static void join_addresses(struct arena *a, struct json *status)
+{
+    const char *ip = json_find_str(status, "podIP");
+    const struct json *first = json_at(json_get(status, "podIPs"), 0);
+    if (str_empty(ip) && first)
+        json_set_str(a, status, "podIP", json_find_str(first, "ip"));
+    else if (!str_empty(ip) && !str_eq(json_find_str(first, "ip"), ip))
+        json_set(a, status, "podIPs", ARR(OBJ("ip", STR(ip))));
+}
+
 static void set_defaults(struct strategy_context *x, struct json *obj)
 {
     struct json *spec = json_get(obj, "spec");
     podspec_default(x->a, spec);
     podspec_default_pod(x->a, spec);
+    join_addresses(x->a, json_get(obj, "status"));
 }
 
 static bool tolerates(const struct json *tolerations, const char *key)

@@ -67,8 +67,9 @@ static void bad_patches(void **state)
     assert_int_equal(patch("application/merge-patch+json", "[]"), 400);
     assert_int_equal(patch("application/json", "{}"), 415);
     assert_int_equal(patch(NULL, "{}"), 415);
-    assert_int_equal(patch("application/apply-patch+yaml", "metadata: {}"), 415);
-    assert_non_null(strstr(test_server_get(&t, "/message"), "server-side apply is not supported"));
+    assert_int_equal(patch("application/apply-patch+yaml", "metadata: {}"), 422);
+    assert_non_null(strstr(test_server_get(&t, "/message"), "is required for apply patch"));
+    assert_int_equal(patch("application/apply-patch+cbor", ""), 415);
     assert_int_equal(patch("application/merge-patch+json", "{\"data\":{\"k\":5}}"), 422);
     assert_int_equal(patch("application/merge-patch+json", "{\"metadata\":{\"name\":\"b\"}}"), 400);
     assert_int_equal(patch("application/merge-patch+json",
