@@ -43,12 +43,13 @@ static void add_source(struct arena *a, const struct vllm_request *q, struct jso
     json_del(flags, "load_format"); /* the same option in other letters */
 }
 
-/* Each GPU of several reads its part of a stream. */
+/* Each GPU of several reads its part of a stream. Of a variable the shell knows the URI. */
 static void add_distributed_loader(struct arena *a, const struct vllm_request *q,
                                    struct json *flags)
 {
     const char *parts = json_find_str(flags, "tensor-parallel-size");
-    if (q->source && strstr(q->source, "://") && !str_eq(parts, "1"))
+    bool streams = q->source && (strstr(q->source, "://") || q->source[0] == '$');
+    if (streams && !str_eq(parts, "1"))
         json_set_str(a, flags, "model-loader-extra-config", "'{\"distributed\": true}'");
 }
 

@@ -13,6 +13,7 @@
 #include "kube/selector.h"
 #include "operator/node_classes.h"
 #include "workspace/apply.h"
+#include "workspace/streaming.h"
 
 #define WORKERS 5
 /* How long a reconcile waits at most for its own last write to come back by the watch. */
@@ -297,10 +298,11 @@ static void map_config_map(void *ctx, struct workqueue *q, struct kube_object *o
     struct kube_object *o = new ? new : old;
     AUTO_ARENA a = arena_new();
     const char *mention = arena_printf(a, "\"config\":\"%s\"", o->name);
+    const char *owner = streaming_script_owner(a, o->name);
     struct kube_object_list all = { 0 };
     informer_list(w->caches.workspaces, o->ns, NULL, &all);
     for (size_t i = 0; i < all.count; i++)
-        if (strstr(all.items[i]->text, mention))
+        if (strstr(all.items[i]->text, mention) || str_eq(owner, all.items[i]->name))
             add_key(q, all.items[i]->ns, all.items[i]->name);
     kube_object_list_done(&all);
 }

@@ -29,6 +29,7 @@ struct decider {
     enum weights_place place;
     const char *weights_source;  /* NULL: Hugging Face */
     bool streaming;              /* the weights are; of pods that run, as they were started */
+    bool static_source;          /* it streams from a store of others */
     const char *stream_id;       /* model */
     const char *storage_account; /* where the mirror is */
     bool disk_full;              /* the local disks cannot take the weights */
@@ -94,6 +95,8 @@ void decide_weights_status(const struct decider *d, struct json *conditions);
 void decide_mirror(struct decider *d);
 void decide_stream_source(struct decider *d);
 void decide_streaming_status(const struct decider *d, struct json *conditions);
+/* streaming_static.c: the ConfigMap with what fetches leave to read; false: the name is taken. */
+bool decide_streaming_script(struct decider *d);
 /* adapters.c */
 void decide_adapter_checks(struct decider *d);
 

@@ -31,7 +31,9 @@ struct engine_request {
     const char *weights_source;  /* a path or URI, as a shell wants it; NULL: Hugging Face */
     const char *processor;       /* what the tokenizer is read from; NULL: the weights */
     const char *storage_account; /* of a URI in Azure's blob storage; NULL: none */
-    int64_t context;             /* tokens that the configuration asks for; 0: it does not say */
+    bool static_source; /* streamed from a store of others: what runs before the engine finds out
+                           where the weights are */
+    int64_t context;    /* tokens that the configuration asks for; 0: it does not say */
 };
 
 struct engine {
@@ -118,6 +120,18 @@ void adapters_append_mounts(struct arena *a, const struct json *adapters, struct
 void adapters_append_volumes(struct arena *a, const struct json *adapters, struct json *volumes);
 void adapters_append_pullers(struct arena *a, const struct json *adapters, struct json *containers);
 struct json *adapters_pull_secrets(struct arena *a, const struct json *adapters); /* NULL: none */
+
+/* ---- streaming from stores of others (streaming_static.c) -------------------------------------------------------- */
+
+/* Each adds nothing unless the request says so. */
+void streaming_append_fetcher(struct arena *a, const struct engine_request *q,
+                              struct json *containers);
+void streaming_append_volumes(struct arena *a, const struct engine_request *q,
+                              struct json *volumes);
+void streaming_append_mount(struct arena *a, const struct engine_request *q, struct json *mounts);
+void streaming_append_env(struct arena *a, const struct engine_request *q, struct json *env);
+struct json *streaming_command(struct arena *a, const struct engine_request *q,
+                               struct json *command);
 
 /* ---- vLLM and transformers (engine_gpu.c) --------------------------------------------------------------------- */
 

@@ -202,6 +202,7 @@ static struct json *vllm_env(struct arena *a, const struct engine_request *q)
     json_append(env, engine_token(a, q));
     if (q->storage_account)
         json_append(env, value_env(a, "AZURE_STORAGE_ACCOUNT_NAME", q->storage_account));
+    streaming_append_env(a, q, env);
     adapters_append_env(a, q->ws->adapters, env);
     if (spans_nodes(q))
         json_append(env, engine_field_env(a, "POD_INDEX",
@@ -242,6 +243,7 @@ static struct json *mounts(struct arena *a, const struct engine_request *q)
                             cuda ? OBJ("name", STR(CUDA_VOLUME), "mountPath", STR(CUDA_DIR), "readOnly", BOOL(true)) : NULL,
                             engine_dshm_mount(a));
     adapters_append_mounts(a, q->ws->adapters, list);
+    streaming_append_mount(a, q, list);
     return list;
 }
 
@@ -251,7 +253,7 @@ static struct json *container(struct arena *a, const struct engine_request *q)
     struct json *gpus = OBJ(q->gpu->resource, STRF("%lld", (long long)q->gpu->count));
     return OBJ("name", STR(q->ws->name),
                "image", STR(engine_base_image(a, q->settings)),
-               "command", shell(a, vllm ? vllm_line(a, q) : transformers_line(a, q)),
+               "command", streaming_command(a, q, shell(a, vllm ? vllm_line(a, q) : transformers_line(a, q))),
                "env", vllm ? vllm_env(a, q) : transformers_env(a, q),
                "ports", ARR(engine_port(a, "http", port(q)),
                             vllm ? engine_port(a, "kv-events", KV_EVENTS_PORT) : NULL),
@@ -286,6 +288,7 @@ static struct json *volumes(struct arena *a, const struct engine_request *q)
     adapters_append_volumes(a, q->ws->adapters, list);
     if (q->place == PLACE_EMPTY_DIR)
         json_append(list, OBJ("name", STR(ENGINE_WEIGHTS_VOLUME), "emptyDir", EMPTY_OBJ()));
+    streaming_append_volumes(a, q, list);
     return list;
 }
 
@@ -305,6 +308,7 @@ static struct json *init_containers(struct arena *a, const struct engine_request
 {
     struct json *list = ARR(cuda_container(a, q));
     adapters_append_pullers(a, q->ws->adapters, list);
+    streaming_append_fetcher(a, q, list);
     return json_size(list) > 0 ? list : NULL;
 }
 /* clang-format on */

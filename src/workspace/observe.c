@@ -152,7 +152,7 @@ void observe_project_config_map(struct arena *a, struct json *obj)
         "name", "namespace", "uid", "resourceVersion", "ownerReferences", NULL
     };
     static const char *const data_keys[] = { "inference_config.yaml", "training_config.yaml",
-                                             NULL };
+                                             "fetch_sas.py", NULL };
     keep_only(obj, keys);
     keep_in(obj, "metadata", metadata_keys);
     keep_in(obj, "data", data_keys);
@@ -270,7 +270,8 @@ static bool any_ready(const struct json *nodes)
     return false;
 }
 
-/* Only when a StatefulSet could be made, and only on clusters: one box never ran what this looks for.
+/* Only when a StatefulSet could be made, and only on clusters: one box never ran what this looks
+ * for.
  */
 static int observe_deployment(struct arena *a, struct kube_client *c,
                               const struct operator_settings *settings, const struct workspace *ws,

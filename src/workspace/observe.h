@@ -44,6 +44,7 @@ struct observed_streaming {
     const struct json *storage_class;
     const struct json *service_account; /* looked at before there are pods, as the following */
     const char *volume_handle;          /* of the volume that the mirror's claim is bound to */
+    const struct json *script;          /* ConfigMap, of those that stream from a store of others */
 };
 
 struct observed {

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "kube/meta.h"
 #include "workspace/decide_internal.h"
+#include "workspace/streaming.h"
 #include "json/build.h"
 
 #define MAX_MESSAGE 256
@@ -96,10 +97,17 @@ static const char *crash_loop(struct arena *a, const struct json *status)
                         message);
 }
 
+/* Without leave to read the weights nothing else matters. */
+static const char *no_leave(struct arena *a, const struct json *status)
+{
+    return str_eq(json_find_str(status, "name"), STREAMING_FETCHER) ? crash_loop(a, status) : NULL;
+}
+
 static const struct {
     container_test *test;
     const char *reason;
 } container_failures[] = {
+    { no_leave, "SASTokenFetchFailed" },
     { out_of_memory, "ContainerOOMKilled" },
     { image_pull, "ImagePullError" },
     { start_error, "ContainerStartError" },

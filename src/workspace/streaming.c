@@ -55,11 +55,17 @@ const char *streaming_service_account(const struct operator_settings *settings,
     return annotation_or(ws, WORKSPACE_STREAMING_ACCOUNT, settings->streaming_service_account);
 }
 
+/* Pods go on as they were started. */
+static bool streaming_static(const struct workspace *ws, const struct json *statefulset)
+{
+    return statefulset ? streaming_static_runs(statefulset) : streaming_static_asked(ws);
+}
+
 /* ---- observing ----------------------------------------------------------------------------------------------------- */
 
-static struct json *cached(struct arena *a, struct informer *i, const char *name)
+static struct json *cached(struct arena *a, struct informer *i, const char *ns, const char *name)
 {
-    CLEANUP(kube_object_cleanup) struct kube_object *o = informer_get(i, NULL, name);
+    CLEANUP(kube_object_cleanup) struct kube_object *o = informer_get(i, ns, name);
     return o ? kube_object_parse(a, o) : NULL;
 }
 
@@ -87,13 +93,16 @@ void streaming_observe(struct arena *a, const struct workspace_caches *caches,
     const char *id = streaming_model_id(a, catalog, ws);
     const char *class = streaming_storage_class(settings, ws);
     const char *account = streaming_service_account(settings, ws);
-    ret->mirror = cached(a, caches->mirrors, streaming_mirror_name(a, id));
-    ret->storage_class = class[0] ? cached(a, caches->storage_classes, class) : NULL;
+    bool others = streaming_static(ws, statefulset);
+    ret->mirror = cached(a, caches->mirrors, NULL, streaming_mirror_name(a, id));
+    ret->storage_class = class[0] ? cached(a, caches->storage_classes, NULL, class) : NULL;
+    if (others)
+        ret->script = cached(a, caches->config_maps, ws->ns, streaming_script_name(a, ws->name));
     struct json *found = NULL;
     if (!statefulset && account[0] &&
         kube_get(c, &KUBE_SERVICE_ACCOUNTS, ws->ns, account, a, &found, NULL) == 0)
         ret->service_account = found;
-    if (!statefulset && str_eq(json_find_str(ret->mirror, "status", "phase"), "Ready"))
+    if (!statefulset && !others && str_eq(json_find_str(ret->mirror, "status", "phase"), "Ready"))
         observe_volume(a, c, ret);
 }
 
@@ -145,6 +154,15 @@ static bool check_account(struct decider *d)
     return false;
 }
 
+/* What is not kept by us is only named. */
+static struct json *static_object(struct arena *a, const char *name, const char *id)
+{
+    return OBJ("apiVersion", STR("kaito.sh/v1alpha1"), "kind", STR("ModelMirror"), "metadata",
+               OBJ("name", STR(name)), "spec",
+               OBJ("mode", STR("Static"), "source",
+                   OBJ("registry", STR("huggingface"), "modelID", STR(id))));
+}
+
 /* clang-format off */
 static struct json *mirror_object(const struct decider *d, const char *name, const char *id)
 {
@@ -164,13 +182,34 @@ static struct json *mirror_object(const struct decider *d, const char *name, con
 }
 /* clang-format on */
 
-/* Pods that run without streaming go on so. */
-static bool runs_without(const struct json *statefulset)
+/* Of the shell that starts the engine; "" when there is none. */
+static const char *live_line(const struct json *statefulset)
 {
     const struct json *main =
         json_at(json_find(statefulset, "spec", "template", "spec", "containers"), 0);
-    const char *line = json_string(json_at(json_get(main, "command"), 2));
-    return statefulset && !(line && strstr(line, "runai_streamer"));
+    const struct json *command = json_get(main, "command");
+    size_t n = json_size(command);
+    return str_or_empty(n > 0 ? json_string(json_at(command, n - 1)) : NULL);
+}
+
+/* Pods that run without streaming go on so. */
+static bool runs_without(const struct json *statefulset)
+{
+    return statefulset && !strstr(live_line(statefulset), "runai_streamer");
+}
+
+static bool is_static(const struct json *mirror)
+{
+    return str_eq(json_find_str(mirror, "spec", "mode"), "Static");
+}
+
+/* Pods that run know where the weights are: then one that somebody deleted is not made again. */
+static void decide_static_mirror(struct decider *d, const char *name, const char *id)
+{
+    if (d->o->statefulset || d->o->streaming.mirror || !check_account(d))
+        return;
+    decider_write(d, WRITE_CREATE, &KUBE_MODEL_MIRRORS, name, static_object(d->a, name, id))
+        ->shared = true;
 }
 
 void decide_mirror(struct decider *d)
@@ -180,15 +219,15 @@ void decide_mirror(struct decider *d)
         !d->choice.preset || runs_without(d->o->statefulset))
         return;
     d->streaming = true;
+    d->static_source = streaming_static(&d->ws, d->o->statefulset);
     const char *id = streaming_model_id(d->a, d->in->catalog, &d->ws);
     const char *name = streaming_mirror_name(d->a, id);
     const char *kept = json_find_str(mirror, "spec", "source", "modelID");
     if (d->problem.reason)
         return;
-    if (str_eq(meta_annotation(d->ws.json, WORKSPACE_STATIC_MIRROR), "true"))
-        decider_problem(d, true, "ModelStreamingInvalidAnnotations",
-                        "annotation " WORKSPACE_STATIC_MIRROR
-                        ": this version streams from mirrors that it keeps itself only");
+    const char *fault = d->static_source ? streaming_static_fault(d->a, &d->ws) : NULL;
+    if (fault)
+        decider_problem(d, true, "ModelStreamingInvalidAnnotations", fault);
     else if (mirror && !str_eq(kept, id))
         problem(
             d, "ModelMirrorCreateFailed",
@@ -196,6 +235,15 @@ void decide_mirror(struct decider *d)
                          "ModelMirror %s is of the model %s; the annotation " WORKSPACE_STREAMING
                          ": disabled runs %s without streaming",
                          name, str_or_empty(kept), id));
+    else if (d->static_source)
+        decide_static_mirror(d, name, id);
+    else if (is_static(mirror) && !d->o->statefulset)
+        problem(d, "ModelMirrorCreateFailed",
+                arena_printf(d->a,
+                             "ModelMirror %s is Static: others keep the model. Delete it, and one "
+                             "that keeps the model is made; or annotate this Workspace "
+                             "with " WORKSPACE_STREAMING ": disabled",
+                             name));
     else if (!mirror && check_class(d) && check_account(d))
         decider_write(d, WRITE_CREATE, &KUBE_MODEL_MIRRORS, name, mirror_object(d, name, id))
             ->shared = true;
@@ -203,16 +251,21 @@ void decide_mirror(struct decider *d)
 
 static bool mirror_ready(const struct decider *d)
 {
-    return str_eq(json_find_str(d->o->streaming.mirror, "status", "phase"), "Ready");
+    const struct json *mirror = d->o->streaming.mirror;
+    bool ready = str_eq(json_find_str(mirror, "status", "phase"), "Ready");
+    if (d->static_source)
+        return d->o->statefulset || ready || (mirror && !is_static(mirror));
+    return ready && (!is_static(mirror) || d->o->statefulset);
 }
 
 static const char *progress(const struct decider *d)
 {
     const struct json *mirror = d->o->streaming.mirror;
     const char *failure = json_find_str(mirror, "status", "failureMessage");
-    return !mirror              ? "Model download has not started"
-           : str_empty(failure) ? "Model download in progress"
-                                : failure;
+    return d->static_source || is_static(mirror) ? "waiting for the ModelMirror"
+           : !mirror                             ? "Model download has not started"
+           : str_empty(failure)                  ? "Model download in progress"
+                                                 : failure;
 }
 
 /* Third part of "resource group#account#container#…"; "" when there is none. */
@@ -228,7 +281,7 @@ static void read_live(struct decider *d)
 {
     const struct json *main =
         json_at(json_find(d->o->statefulset, "spec", "template", "spec", "containers"), 0);
-    const char *line = str_or_empty(json_string(json_at(json_get(main, "command"), 2)));
+    const char *line = live_line(d->o->statefulset);
     const char *source = strstr(line, "--model=");
     if (source) {
         source += strlen("--model=");
@@ -249,6 +302,10 @@ void decide_stream_source(struct decider *d)
         d->resource_ready = false;
         d->nodes.resource =
             (struct condition){ "ResourceReady", "False", "ModelMirrorNotReady", progress(d) };
+        return;
+    }
+    if (d->static_source) {
+        d->weights_source = "$STREAM_MODEL_URI"; /* what runs before the engine finds it out */
         return;
     }
     if (d->o->statefulset) {
@@ -288,7 +345,8 @@ void decide_streaming_status(const struct decider *d, struct json *conditions)
         return;
     }
     if (mirror_ready(d)) {
-        set(d, conditions, "ModelMirrorReady", true, "ModelMirrorReady", "the model is mirrored");
+        set(d, conditions, "ModelMirrorReady", true, "ModelMirrorReady",
+            d->static_source ? "others keep the model" : "the model is mirrored");
         return;
     }
     const struct json *c = condition_find(json_find(mirror, "status", "conditions"), "Ready");

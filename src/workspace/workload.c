@@ -201,6 +201,7 @@ static struct json *preset_spec(const struct decider *d)
         .weights_source = d->weights_source,
         .processor = d->stream_id ? d->stream_id : d->weights_source,
         .storage_account = d->storage_account,
+        .static_source = d->static_source,
         .context = decide_context(d),
     };
     struct json *tolerations = EMPTY_ARR();
@@ -303,6 +304,8 @@ void decide_workload(struct decider *d)
     ours &= decide_is_ours(d, d->o->headless, "Service");
     ours &= decide_is_ours(d, d->o->statefulset, "StatefulSet");
     if (!ours || d->problem.reason || !d->resource_ready || d->revision == 0)
+        return;
+    if (!decide_streaming_script(d))
         return;
     decide_services(d);
     decide_old_deployment(d);

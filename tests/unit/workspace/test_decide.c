@@ -99,6 +99,7 @@ static struct observed read_observed(struct arena *a, const struct json *v)
             .storage_class = json_find(v, "streaming", "storageClass"),
             .service_account = json_find(v, "streaming", "serviceAccount"),
             .volume_handle = json_find_str(v, "streaming", "volumeHandle"),
+            .script = json_find(v, "streaming", "script"),
         },
         .local_disk_class = json_find_bool(v, false, "localDiskClass"),
         .disk_capacities = json_get(v, "diskCapacities"),

@@ -64,6 +64,14 @@ static void failures_have_names(void **state)
               "'0/3 nodes are available: 3 Insufficient nvidia.com/gpu.'}]"),
           "Unschedulable", "Insufficient nvidia.com/gpu" },
         { POD("'phase':'Pending'"), NULL, NULL },
+        { POD("'initContainerStatuses':[{'name':'fetch-sas','restartCount':2,'state':{'waiting':{'reason':'CrashLoopBackOff'}},"
+              "'lastState':{'terminated':{'exitCode':1,'message':'signing in: the server answered 401'}}}]"),
+          "SASTokenFetchFailed",
+          "container fetch-sas ended with exit code 1, 2 restarts: signing in" },
+        { POD("'initContainerStatuses':[{'name':'fetch-sas','state':{'running':{}}}]"), NULL,
+          NULL },
+        { POD("'initContainerStatuses':[{'name':'fetch-sas','state':{'waiting':{'reason':'ErrImagePull'}}}]"),
+          "ImagePullError", "container fetch-sas" },
         /* the graver one counts, whichever pod has it */
         { POD("'phase':'Pending','conditions':[{'type':'PodScheduled','status':'False','reason':'Unschedulable'}]") "," MAIN(
               "'state':{'terminated':{'reason':'OOMKilled','exitCode':137}}"),
