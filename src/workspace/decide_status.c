@@ -108,14 +108,15 @@ static void set_inference_conditions(struct decider *d, struct json *status,
         p = inference_problem(d);
         set_condition(d, conditions, "InferenceReady", false, p.reason, p.message);
     }
-    bool final = d->problem.reason && d->problem.final;
-    if (serving && !final && decide_benchmark(d, status, conditions) == BENCHMARK_FAILED) {
+    /* What serves, works, whatever is thought of its specification. */
+    bool final = !serving && d->problem.reason && d->problem.final;
+    if (serving && decide_benchmark(d, status, conditions) == BENCHMARK_FAILED) {
         set_condition(d, conditions, "WorkspaceSucceeded", false, "BenchmarkFailed",
                       json_find_str(condition_find(conditions, "BenchmarkCompleted"), "message"));
         json_set_str(d->a, status, "state", "NotReady");
         return;
     }
-    if (serving && !final) {
+    if (serving) {
         set_condition(d, conditions, "WorkspaceSucceeded", true, "workspaceSucceeded",
                       "workspace succeeds");
         json_set_str(d->a, status, "state", "Ready");
