@@ -15,6 +15,7 @@
 
 #define WORKERS 2
 #define MAX_PODS (4 * MIB)
+#define MAX_METRICS (64 * KIB)
 
 struct model_mirror_controller {
     const struct operator_settings *settings;
@@ -66,7 +67,7 @@ static void observe_job(struct arena *a, struct informer *jobs, struct mirror_ob
 static void observe_pods(struct arena *a, struct kube_client *c, struct mirror_observed *o)
 {
     o->pods = EMPTY_ARR();
-    if (!condition_is(json_find(o->job, "status", "conditions"), "Failed", "True"))
+    if (!o->job || condition_is(json_find(o->job, "status", "conditions"), "Complete", "True"))
         return;
     AUTO_BUF text = BUF_INIT(MAX_PODS);
     struct json *list = NULL;
@@ -75,6 +76,23 @@ static void observe_pods(struct arena *a, struct kube_client *c, struct mirror_o
     if (kube_get_raw(c, path, &text, NULL) == 0 &&
         json_parse(a, text.data, text.len, &list, NULL) == 0 && json_get(list, "items"))
         o->pods = json_get(list, "items");
+}
+
+/* Of the download that runs. */
+static void observe_sampler(struct arena *a, struct kube_client *c, struct mirror_observed *o)
+{
+    JSON_FOREACH(it, o->pods) {
+        if (!str_eq(json_find_str(it.value, "status", "phase"), "Running"))
+            continue;
+        AUTO_BUF text = BUF_INIT(MAX_METRICS);
+        const char *path =
+            arena_printf(a, "/api/v1/namespaces/%s/pods/%s:%d/proxy/metrics",
+                         meta_namespace(it.value), meta_name(it.value), MIRROR_SAMPLER_PORT);
+        if (kube_get_raw(c, path, &text, NULL) == 0) {
+            o->metrics = arena_strdup(a, buf_str(&text));
+            return;
+        }
+    }
 }
 
 /* ---- reconcile ------------------------------------------------------------------------------------------------------ */
@@ -101,6 +119,7 @@ static int reconcile(void *ctx, const char *key, struct arena *a, struct reconci
         return r;
     observe_job(a, m->jobs, &o);
     observe_pods(a, m->target.client, &o);
+    observe_sampler(a, m->target.client, &o);
     const struct mirror_input in = { m->settings, &o, clock_wall(m->clock) };
     struct decision decision;
     mirror_decide(a, &in, &decision);

@@ -151,6 +151,7 @@ static void decide_failed(struct mirror *m, const struct json *failed)
     set(m, "Ready", false, reason, message);
     json_set_str(m->a, m->status, "phase", "Pending");
     json_set_str(m->a, m->status, "failureMessage", message);
+    json_del(m->status, "download");
     int64_t at = 0;
     const char *when = json_find_str(failed, "lastTransitionTime");
     if (when && time_parse_rfc3339(when, &at) == 0 && m->in->now_ns - at < RETRY_NS) {
@@ -175,6 +176,23 @@ static void decide_done(struct mirror *m)
     json_del(m->status, "download");
 }
 
+/* The sampler takes a sample a minute: that often the status is written, not each time we look. */
+static void decide_running(struct mirror *m)
+{
+    struct arena *a = m->a;
+    struct mirror_download now = { -1, -1 };
+    if (m->o->metrics)
+        mirror_read_download(m->o->metrics, &now);
+    else if (m->o->pods && json_size(m->o->pods) > 0)
+        return;
+    if (now.bytes_per_second >= 0 && now.remaining_seconds >= 0)
+        json_set(a, m->status, "download",
+                 OBJ("speedBytesPerSecond", INT(now.bytes_per_second), "remainingSeconds",
+                     INT(now.remaining_seconds)));
+    else
+        json_del(m->status, "download");
+}
+
 static void decide_job(struct mirror *m)
 {
     const struct json *job = m->o->job;
@@ -188,6 +206,8 @@ static void decide_job(struct mirror *m)
         decide_done(m);
     else if (condition_is(conditions, "Failed", "True") && !meta_deleting(job))
         decide_failed(m, condition_find(conditions, "Failed"));
+    else
+        decide_running(m);
 }
 
 /* ---- together ------------------------------------------------------------------------------------------------------ */

@@ -6,13 +6,22 @@
 
 #define MIRROR_FINALIZER "kaito.sh/model-mirror-cleanup"
 #define MIRROR_PROTECTION "kaito.sh/model-mirror-protection" /* finalizer of its claim */
+#define MIRROR_SAMPLER_PORT 9100                             /* of its Jobs' pods */
 #define MIRROR_LABEL "kaito.sh/model-mirror-name"            /* of its Jobs */
+
+/* How a download goes; -1: unknown. */
+struct mirror_download {
+    int64_t bytes_per_second, remaining_seconds;
+};
+/* Of the text that the sampler serves. */
+void mirror_read_download(const char *metrics, struct mirror_download *ret);
 
 struct mirror_observed {
     const struct json *mirror;
     const struct json *claim; /* PersistentVolumeClaim; NULL when absent, as the following */
     const struct json *job;   /* the newest of its Jobs */
-    const struct json *pods;  /* of a Job that failed: array, maybe empty */
+    const struct json *pods;  /* of a Job that runs or failed: array, maybe empty */
+    const char *metrics;      /* what its sampler serves; NULL: no answer */
 };
 
 struct mirror_input {

@@ -14,7 +14,6 @@ EMBEDDED(sample_download);
 #define IMAGE "mcr.microsoft.com/mirror/docker/library/python:3.11-slim"
 #define MODELS_DIR "/models"
 #define VOLUME "model-storage"
-#define SAMPLER_PORT 9100
 #define KEPT_SECONDS 3600
 
 const char *mirror_job_name(struct arena *a, const struct json *mirror)
@@ -69,7 +68,7 @@ static struct json *sampler(struct arena *a, const struct json *spec)
                           variable(a, "EXCLUDE_PATTERNS", "original/*"),
                           variable(a, "SAMPLER_SCRIPT", data_sample_download),
                           token(a, spec)),
-               "ports", ARR(OBJ("name", STR("metrics"), "containerPort", INT(SAMPLER_PORT), "protocol", STR("TCP"))),
+               "ports", ARR(OBJ("name", STR("metrics"), "containerPort", INT(MIRROR_SAMPLER_PORT), "protocol", STR("TCP"))),
                "volumeMounts", ARR(OBJ("name", STR(VOLUME), "mountPath", STR(MODELS_DIR), "readOnly", BOOL(true))));
 }
 

@@ -159,6 +159,52 @@ static void a_failed_creation_is_told(void **state)
     end(&f);
 }
 
+static void a_download_tells_how_far_it_is(void **state)
+{
+    static const struct {
+        const char *metrics;
+        int64_t speed, remaining; /* -1: not told */
+    } rows[] = {
+        { "model_mirror_download_speed_bytes_per_second 1000\n"
+          "model_mirror_download_remaining_seconds 60\n",
+          1000, 60 },
+        { "# HELP x\nmodel_mirror_download_remaining_seconds 6e1\r\n"
+          "model_mirror_download_speed_bytes_per_second 0.9\n",
+          0, 60 },
+        { "model_mirror_download_speed_bytes_per_second -1\n"
+          "model_mirror_download_remaining_seconds -1\n",
+          -1, -1 },
+        { "model_mirror_download_speed_bytes_per_second 5\n", -1, -1 },
+        { "model_mirror_download_speed_bytes_per_second NaN\n"
+          "model_mirror_download_remaining_seconds inf\n",
+          -1, -1 },
+        { "<html>", -1, -1 },
+        { "", -1, -1 },
+    };
+    struct fixture f;
+    begin(&f);
+    f.o.claim = parse(&f, "{'metadata':{'name':'172f34'},'status':{'phase':'Bound'}}");
+    f.o.job = parse(&f, "{'metadata':{'name':'j','uid':'k'},'status':{'active':1}}");
+    f.o.pods = parse(&f, "[{'metadata':{'name':'j-1'},'status':{'phase':'Running'}}]");
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        f.o.metrics = rows[i].metrics;
+        assert_string_equal(decided(&f), "");
+        const struct json *download = json_get(f.d.status, "download");
+        assert_int_equal(json_find_int(download, -1, "speedBytesPerSecond"), rows[i].speed);
+        assert_int_equal(json_find_int(download, -1, "remainingSeconds"), rows[i].remaining);
+    }
+    /* no answer: as it was; no pod: nothing */
+    json_set(f.a, (struct json *)f.o.mirror, "status",
+             parse(&f, "{'download':{'speedBytesPerSecond':1,'remainingSeconds':2}}"));
+    f.o.metrics = NULL;
+    decided(&f);
+    assert_int_equal(json_find_int(f.d.status, -1, "download", "remainingSeconds"), 2);
+    f.o.pods = parse(&f, "[]");
+    decided(&f);
+    assert_null(json_get(f.d.status, "download"));
+    end(&f);
+}
+
 static void what_cannot_work_is_said(void **state)
 {
     struct fixture f;
@@ -193,5 +239,5 @@ static void deletion_takes_all_of_it(void **state)
 }
 
 UNIT_TESTS(TEST(from_claim_to_ready), TEST(a_failure_is_explained_and_tried_again),
-           TEST(a_failed_creation_is_told), TEST(what_cannot_work_is_said),
-           TEST(deletion_takes_all_of_it))
+           TEST(a_failed_creation_is_told), TEST(a_download_tells_how_far_it_is),
+           TEST(what_cannot_work_is_said), TEST(deletion_takes_all_of_it))
