@@ -42,8 +42,8 @@ static void check_replicas(struct review *rv, const struct json *replicas, const
               (long long)least);
 }
 
-/* Behind a time zone, if there is one. Whether it exists only the machine can tell that runs the
- * operator. */
+/* Behind a time zone, if there is one. With one it is accepted, as by the Go operator, but said to
+ * open no window here. */
 static const char *behind_zone(const char *schedule)
 {
     if (!str_has_prefix(schedule, "CRON_TZ=") && !str_has_prefix(schedule, "TZ="))
@@ -61,10 +61,10 @@ static void check_schedule(struct review *rv, const char *schedule, const char *
     const char *every = str_skip_prefix(text, "@every ");
     if (!*schedule)
         fault(rv, field, NULL, "is required: when the window opens, such as \"0 2 * * 6\"");
-    else if (every && str_to_duration_ns(every, &ns) == 0)
-        return;
-    else if (cron_parse(text, &cron, &err) < 0)
+    else if (!(every && str_to_duration_ns(every, &ns) == 0) && cron_parse(text, &cron, &err) < 0)
         fault(rv, field, schedule, "cannot be read: %s", error_message(err));
+    else if (cron_parse(schedule, &cron, &err) < 0)
+        warn(rv, "%s: this window never opens: %s", field, error_message(err));
 }
 
 static void check_window(struct review *rv, const struct json *window)

@@ -119,6 +119,16 @@ int cron_parse(const char *text, struct cron *ret, struct error **err)
     for (char *w = strtok_r(arena_strdup(a, text), " \t", &rest); w && n <= FIELDS;
          w = strtok_r(NULL, " \t", &rest))
         words[n++] = w;
+    if (str_has_prefix(text, "CRON_TZ=") || str_has_prefix(text, "TZ="))
+        return error_set(err, ERROR_UNSUPPORTED,
+                         "\"%s\" names a time zone; schedules are in UTC: write it in UTC, without "
+                         "the zone",
+                         text);
+    if (str_has_prefix(text, "@every"))
+        return error_set(err, ERROR_UNSUPPORTED,
+                         "\"%s\" has no time of the day; write when the window opens, as in \"0 2 "
+                         "* * 6\"",
+                         text);
     if (n != FIELDS)
         return error_set(err, ERROR_INVALID,
                          "\"%s\" is no schedule; it has five fields: minute, hour, day of month, "

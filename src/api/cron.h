@@ -15,7 +15,8 @@ struct cron {
     bool any_day, any_weekday;                       /* the field is a star */
 };
 
-/* At most 256 characters. -ERROR_INVALID names the field and what it may be. */
+/* At most 256 characters. -ERROR_INVALID names the field and what it may be; -ERROR_UNSUPPORTED:
+ * time zones and "@every …", which others read. */
 int cron_parse(const char *text, struct cron *ret, struct error **err);
 
 /* The last time at or before `now`, and the first after it, to the minute; false when there is none

@@ -40,9 +40,13 @@ static const struct embedded_crd karpenter[] = {
     CRD(nodepools, "karpenter.sh"),
 };
 
+/* Of those that a gate switches on; a cluster has them from the chart. */
+static const struct embedded_crd mirrors[] = {
+    CRD(modelmirrors, "kaito.sh"),
+};
+
 /* Of kinds that are only validated here. */
 static const struct embedded_crd others[] = {
-    CRD(modelmirrors, "kaito.sh"),
     CRD(ragengines, "kaito.sh"),
 };
 
@@ -114,6 +118,11 @@ int crds_ensure(struct kube_client *c, struct error **err)
     return ensure_all(c, own, COUNT_OF(own), err);
 }
 
+int crds_ensure_mirrors(struct kube_client *c, struct error **err)
+{
+    return ensure_all(c, mirrors, COUNT_OF(mirrors), err);
+}
+
 /* What the cloud's schema of node classes is, nobody but the cloud needs to know. */
 /* clang-format off */
 static struct json *node_class_crd(struct arena *a, const struct operator_settings *s)
@@ -159,6 +168,7 @@ int crds_find(struct arena *a, const char *group, const char *kind, struct json 
     } tables[] = {
         { own, COUNT_OF(own) },
         { karpenter, COUNT_OF(karpenter) },
+        { mirrors, COUNT_OF(mirrors) },
         { others, COUNT_OF(others) },
     };
     for (size_t t = 0; t < COUNT_OF(tables); t++)

@@ -13,6 +13,9 @@ int crds_ensure(struct kube_client *c, struct error **err);
 int crds_ensure_karpenter(struct kube_client *c, const struct operator_settings *settings,
                           struct error **err);
 
+/* ModelMirrors, for worlds in memory with their gate on. */
+int crds_ensure_mirrors(struct kube_client *c, struct error **err);
+
 /* One of all that are carried, by the kind of its objects; -ERROR_NOT_FOUND without a text when
  * there is none. */
 int crds_find(struct arena *a, const char *group, const char *kind, struct json **ret);

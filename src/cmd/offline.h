@@ -14,6 +14,8 @@ struct offline_flags {
     const char *release_namespace;
     const char *image_family;
     const char *estimator;
+    const char *mirror_storage_class;
+    const char *streaming_service_account;
     const char *objects;
     const char *kubeconfig;
     const char *context;
@@ -54,6 +56,18 @@ struct offline_flags offline_flags_default(void);
           &(f).image_family,           "NAME",                                                     \
           "ubuntu or azurelinux",      0 },                                                        \
         { "estimator", FLAG_STRING, &(f).estimator, "MODE", "reference or precise", 0 },           \
+        { "default-model-mirror-storage-class",                                                    \
+          FLAG_STRING,                                                                             \
+          &(f).mirror_storage_class,                                                               \
+          "NAME",                                                                                  \
+          "storage class of model mirrors",                                                        \
+          0 },                                                                                     \
+        { "default-streaming-service-account",                                                     \
+          FLAG_STRING,                                                                             \
+          &(f).streaming_service_account,                                                          \
+          "NAME",                                                                                  \
+          "service account of pods that stream",                                                   \
+          0 },                                                                                     \
         { "objects",                                                                               \
           FLAG_STRING,                                                                             \
           &(f).objects,                                                                            \

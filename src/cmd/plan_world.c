@@ -11,9 +11,11 @@
 #include "catalog/catalog.h"
 #include "cmd/crds.h"
 #include "cmd/plan_provisioner.h"
+#include "hub/hub.h"
 #include "inferenceset/inferenceset.h"
 #include "kube/events.h"
 #include "kube/meta.h"
+#include "modelmirror/modelmirror.h"
 #include "multirole/multirole.h"
 #include "webhook/webhook.h"
 #include "workspace/workspace.h"
@@ -25,9 +27,11 @@
 #define LIMIT_MS 30000
 #define SERVICE_CIDR "127.96.0.0/16"
 #define MAX_HOOKS 8
+#define HUB_CALL_MS 10000
 
 struct plan_world {
-    const struct operator_settings *settings;
+    struct operator_settings settings;
+    struct hub *hub; /* for models that the catalogue does not have */
     struct catalog *catalog;
     struct go_types *types;
     struct admission_world cluster; /* what the rules of admission look up */
@@ -40,8 +44,9 @@ struct plan_world {
     struct manager *manager;
     struct workspace_controller *workspaces;
     struct inference_set_controller *sets;
-    struct multi_role_controller *roles; /* NULL: its gate is off */
-    struct kube_resource node_class;     /* .group NULL: the provisioner has none */
+    struct multi_role_controller *roles; /* NULL: its gate is off, as of the next */
+    struct model_mirror_controller *mirrors;
+    struct kube_resource node_class; /* .group NULL: the provisioner has none */
 };
 
 /* ---- kinds ------------------------------------------------------------------------------------------------------ */
@@ -51,14 +56,17 @@ static const struct kube_resource *const kinds[] = {
     &KUBE_MULTI_ROLE_INFERENCES,
     &KUBE_INFERENCE_SETS,
     &KUBE_WORKSPACES,
+    &KUBE_MODEL_MIRRORS,
     &KUBE_NODECLAIMS,
     &KUBE_NODEPOOLS,
     &KUBE_NODES,
     &KUBE_STATEFULSETS,
     &KUBE_JOBS,
+    &KUBE_PERSISTENT_VOLUME_CLAIMS,
     &KUBE_SERVICES,
     &KUBE_CONFIGMAPS,
     &KUBE_SECRETS,
+    &KUBE_SERVICE_ACCOUNTS,
     &KUBE_STORAGE_CLASSES,
     &KUBE_CONTROLLER_REVISIONS,
 };
@@ -172,7 +180,7 @@ static int review(void *ctx, struct arena *a, const struct json *request, struct
 static void fill_hooks(struct plan_world *w, const struct json *objects)
 {
     admission_world_of(objects, &w->cluster);
-    w->rules = (struct admission){ w->settings, w->catalog, w->types, &w->cluster };
+    w->rules = (struct admission){ &w->settings, w->catalog, w->types, &w->cluster };
     const struct webhook_hook *h = WEBHOOK_WORKSPACE_HOOKS;
     for (size_t i = 0; h[i].name && i < MAX_HOOKS; i++)
         w->hooks[i] = (struct apiserver_admission){ h[i].name, h[i].group, h[i].plural, review, w };
@@ -187,7 +195,19 @@ static int start_server(struct plan_world *w, struct error **err)
     w->transport = apiserver_transport(w->server);
     w->client = kube_client_new(w->transport, &(struct kube_client_options){ 0 });
     r = crds_ensure(w->client, err);
-    return r < 0 ? r : crds_ensure_karpenter(w->client, w->settings, err);
+    if (r == 0 && w->settings.gates.on[GATE_MODEL_MIRROR])
+        r = crds_ensure_mirrors(w->client, err);
+    return r < 0 ? r : crds_ensure_karpenter(w->client, &w->settings, err);
+}
+
+/* Asked only for a model that the catalogue does not have. */
+static int make_hub(struct plan_world *w, struct error **err)
+{
+    struct hub_options options = { .catalog = workspace_controller_catalog(w->workspaces),
+                                   .call_timeout_ms = HUB_CALL_MS };
+    int r = hub_new(&options, &w->hub, err);
+    w->settings.hub = w->hub;
+    return r < 0 ? error_prefix(err, r, "the hub of models (HF_ENDPOINT)") : 0;
 }
 
 static int start_controllers(struct plan_world *w, struct error **err)
@@ -195,14 +215,20 @@ static int start_controllers(struct plan_world *w, struct error **err)
     w->events = event_recorder_new(w->client, "Workspace", NULL, clock_system());
     w->manager =
         manager_new(&(struct manager_options){ .client = w->client, .clock = clock_system() });
-    int r = workspace_controller_add(w->manager, w->client, w->settings, w->events, clock_system(),
+    const struct operator_settings *s = &w->settings;
+    int r = workspace_controller_add(w->manager, w->client, s, w->events, clock_system(),
                                      &w->workspaces, err);
     if (r == 0)
-        r = inference_set_controller_add(w->manager, w->client, w->settings, w->events,
-                                         clock_system(), &w->sets, err);
-    if (r == 0 && w->settings->gates.on[GATE_MULTI_ROLE])
-        r = multi_role_controller_add(w->manager, w->client, w->settings, w->events, clock_system(),
+        r = make_hub(w, err);
+    if (r == 0)
+        r = inference_set_controller_add(w->manager, w->client, s, w->events, clock_system(),
+                                         &w->sets, err);
+    if (r == 0 && s->gates.on[GATE_MULTI_ROLE])
+        r = multi_role_controller_add(w->manager, w->client, s, w->events, clock_system(),
                                       &w->roles, err);
+    if (r == 0 && s->gates.on[GATE_MODEL_MIRROR])
+        r = model_mirror_controller_add(w->manager, w->client, s, w->events, clock_system(),
+                                        &w->mirrors, err);
     return r < 0 ? r : manager_start(w->manager, err);
 }
 
@@ -211,7 +237,10 @@ static void stop(struct plan_world *w)
     if (w->manager) {
         manager_stop(w->manager);
         manager_free(w->manager);
+        model_mirror_controller_free(w->mirrors);
         multi_role_controller_free(w->roles);
+        if (w->hub)
+            hub_free(w->hub);
         inference_set_controller_free(w->sets);
         workspace_controller_free(w->workspaces);
     }
@@ -247,7 +276,7 @@ static int settle(struct arena *a, struct plan_world *w, struct error **err)
         int r =
             w->node_class.group ? plan_ready_node_classes(a, w->client, &w->node_class, err) : 0;
         if (r == 0)
-            r = plan_provision(a, w->client, w->settings, w->catalog, &made, err);
+            r = plan_provision(a, w->client, &w->settings, w->catalog, &made, err);
         if (r < 0)
             return r;
         uint64_t now = apiserver_resource_version(w->server);
@@ -281,7 +310,7 @@ static bool listed(const struct json *objects, const char *uid)
 static bool provided(const struct plan_world *w, const struct kube_resource *kind)
 {
     return kind == &KUBE_NODES ||
-           (kind == &KUBE_NODECLAIMS && w->settings->provisioner == PROVISIONER_KARPENTER);
+           (kind == &KUBE_NODECLAIMS && w->settings.provisioner == PROVISIONER_KARPENTER);
 }
 
 static int collect_created(struct arena *a, struct plan_world *w, const struct json *before,
@@ -398,7 +427,7 @@ static int make(struct arena *a, struct plan_world *w, const struct plan_input *
 int plan_make(struct arena *a, const struct plan_input *in, struct plan *ret, struct error **err)
 {
     const struct operator_settings *s = in->settings;
-    struct plan_world w = { .settings = s, .catalog = catalog_new(), .types = go_types_new() };
+    struct plan_world w = { .settings = *s, .catalog = catalog_new(), .types = go_types_new() };
     if (s->provisioner == PROVISIONER_KARPENTER)
         w.node_class = (struct kube_resource){ s->node_class_group, s->node_class_version,
                                                s->node_class_resource, s->node_class_kind, false };

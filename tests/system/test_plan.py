@@ -1,6 +1,9 @@
 """`kaito plan`: what the operator would make of a file, before anything is billed."""
 import json
+import os
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import yaml
@@ -21,12 +24,12 @@ status:
 """
 
 
-def plan(text, *args, objects=None, tmp_path=None):
+def plan(text, *args, objects=None, tmp_path=None, **env):
     if objects:
         (tmp_path / "objects.yaml").write_text(objects)
         args = (*args, "--objects", str(tmp_path / "objects.yaml"))
     return subprocess.run([KAITO, "plan", "-f", "-", *args], input=text, capture_output=True, text=True, timeout=60,
-                          check=False)
+                          check=False, env={**os.environ, **env})
 
 
 def changed(**members):
@@ -108,6 +111,109 @@ def test_own_nodes_come_from_the_objects(tmp_path):
     ready = plan(byo, "--node-provisioner", "byo", objects=NODE, tmp_path=tmp_path)
     assert "nodes   1, each 1 x NVIDIA-A100-SXM4-80GB with 80 GiB" in ready.stdout, ready.stdout
     assert "StatefulSet workspace-phi-4-mini" in ready.stdout
+
+
+class Hub(BaseHTTPRequestHandler):
+    """One model, for those with a token, and one that is no model."""
+    def do_GET(self):
+        if self.headers.get("Authorization") != "Bearer hf_x":
+            return self.answer(401, {})
+        if self.path.startswith("/api/models/org/Tiny/tree/main"):
+            return self.answer(200, [{"type": "file", "path": "model.safetensors", "size": 2 << 30},
+                                     {"type": "file", "path": "config.json", "size": 10}])
+        if self.path == "/org/Tiny/resolve/main/config.json":
+            return self.answer(200, {"architectures": ["LlamaForCausalLM"], "num_attention_heads": 16, "hidden_size": 2048,
+                                     "num_hidden_layers": 16, "max_position_embeddings": 4096})
+        return self.answer(404, {})
+
+    def answer(self, status, body):
+        text = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def hub():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "no_proxy": "127.0.0.1", "HF_TOKEN": ""}
+    server.shutdown()
+    server.server_close()
+
+
+SECRET = """
+apiVersion: v1
+kind: Secret
+metadata: {name: hf}
+stringData: {HF_TOKEN: hf_x}
+"""
+
+
+def test_models_of_the_hub(hub):
+    workspace = changed(inference__preset={"name": "org/Tiny", "presetOptions": {"modelAccessSecret": "hf"}})
+    result = plan(SECRET + "---\n" + workspace, "-o", "json", **hub)
+    assert result.returncode == 0, result.stdout + result.stderr
+    result = json.loads(result.stdout)
+    assert result["workspaces"][0]["nodes"] == 1
+    (workload,) = [o for o in result["objects"] if o["kind"] == "StatefulSet"]
+    (main,) = workload["spec"]["template"]["spec"]["containers"]
+    assert "--model=org/tiny" in main["command"][-1] and "--served-model-name=tiny" in main["command"][-1]
+    assert main["env"][-1]["valueFrom"]["secretKeyRef"]["name"] == "hf"
+
+
+@pytest.mark.parametrize("name, secret, part", [
+    ("org/Tiny", None, "ModelAccessDenied"),
+    ("org/Tiny", "other", "AccessSecretMissing"),
+    ("org/None", "hf", "ModelNotFound"),
+])
+def test_models_that_the_hub_does_not_give(hub, name, secret, part):
+    options = {"modelAccessSecret": secret} if secret else {}
+    result = plan(SECRET + "---\n" + changed(inference__preset={"name": name, "presetOptions": options}), **hub)
+    assert result.returncode == 1, result.stdout
+    assert part in result.stdout and "StatefulSet" not in result.stdout
+
+
+STREAMING = ("--feature-gates", "ModelMirror=true,ModelStreaming=true", "--default-streaming-service-account", "reader")
+AZURE = """
+apiVersion: storage.k8s.io/v1
+kind: CSIDriver
+metadata: {name: blob.csi.azure.com}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: reader, annotations: {azure.workload.identity/client-id: "1"}}
+"""
+
+
+def test_models_that_others_keep_are_streamed(tmp_path):
+    annotations = {"inference.kaito.sh/static-model-mirror": "true",
+                   "inference.kaito.sh/stream-source-type": "byo",
+                   "inference.kaito.sh/stream-datarefs-url": "https://x.example/models/m/versions/1",
+                   "inference.kaito.sh/stream-identity-client-id": "2"}
+    result = plan(changed(metadata__annotations=annotations), "-o", "json", *STREAMING, objects=AZURE, tmp_path=tmp_path)
+    objects = json.loads(result.stdout)["objects"]
+    (mirror,) = [o for o in objects if o["kind"] == "ModelMirror"]
+    assert mirror["spec"]["mode"] == "Static"
+    assert names(objects, "ConfigMap") == ["workspace-phi-4-mini-fetch-sas-script"]
+    (workload,) = [o for o in objects if o["kind"] == "StatefulSet"]
+    pod = workload["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == "reader"
+    assert [c["name"] for c in pod["initContainers"]] == ["fetch-sas"]
+    assert "--model=$STREAM_MODEL_URI" in pod["containers"][0]["command"][-1]
+
+    del annotations["inference.kaito.sh/stream-source-type"]
+    result = plan(changed(metadata__annotations=annotations), *STREAMING, objects=AZURE, tmp_path=tmp_path)
+    assert result.returncode == 1 and "stream-source-type" in result.stdout
+
+
+def test_streaming_needs_its_driver():
+    result = plan(QUICK_START, *STREAMING)
+    assert result.returncode == 1 and "blob.csi.azure.com" in result.stdout
 
 
 @pytest.mark.parametrize("change, reason", [

@@ -80,13 +80,24 @@ static void what_is_no_schedule_is_refused(void **state)
         { "* * * janu *", "month" },
         { "mon * * * *", "minute" },
         { "99999999999999999999 * * * *", "minute" },
-        { "@every 5m", "five fields" },
+        { "@often", "five fields" },
     };
     for (size_t i = 0; i < COUNT_OF(table); i++) {
         struct cron c;
         struct error *err = NULL;
         int r = cron_parse(table[i][0], &c, &err);
         assert_error(r, err, ERROR_INVALID, table[i][1]);
+    }
+    static const char *const others[][2] = {
+        { "@every 5m", "no time of the day" },
+        { "CRON_TZ=Europe/Berlin 0 2 * * 6", "in UTC" },
+        { "TZ=UTC @daily", "in UTC" },
+    };
+    for (size_t i = 0; i < COUNT_OF(others); i++) {
+        struct cron c;
+        struct error *err = NULL;
+        int r = cron_parse(others[i][0], &c, &err);
+        assert_error(r, err, ERROR_UNSUPPORTED, others[i][1]);
     }
     char text[400];
     memset(text, '1', sizeof(text) - 1);
