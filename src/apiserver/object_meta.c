@@ -120,6 +120,8 @@ static metadata_name_rule *name_rule(const struct api_kind *k)
         return kube_validate_dns1123_label;
     if (core && STREQ(r->plural, "events"))
         return metadata_name_path_segment;
+    if (k->builtin && STREQ(r->group, "rbac.authorization.k8s.io"))
+        return metadata_name_path_segment;
     if (k->builtin && STREQ(r->plural, "statefulsets"))
         return kube_validate_dns1123_label;
     return kube_validate_dns1123_subdomain;

@@ -124,6 +124,11 @@ static int parse_options(struct api_request *rq, struct delete_options *o)
                 rq->a,
                 "Unsupported value: %s: supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\"",
                 go_quote(rq->a, o->policy)));
+    const char *warning = rq->kind->k->orphans_by_default;
+    if (!o->policy && warning) {
+        json_append(rq->warnings, json_new_string(rq->a, warning));
+        o->policy = "Orphan";
+    }
     return 0;
 }
 
@@ -312,8 +317,9 @@ static int delete_one(struct deletion *d, struct kube_object **ret, struct error
 /* Kinds whose deletion answers with the object instead of a Status. */
 static bool returns_object(const struct api_kind *k)
 {
-    static const char *const plurals[] = { "pods", "services", "serviceaccounts",
-                                           "persistentvolumeclaims" };
+    static const char *const plurals[] = { "pods",           "services",
+                                           "csidrivers",     "serviceaccounts",
+                                           "storageclasses", "persistentvolumeclaims" };
     for (size_t i = 0; k->builtin && i < COUNT_OF(plurals); i++) {
         if (STREQ(k->resource.plural, plurals[i]))
             return true;

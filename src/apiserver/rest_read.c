@@ -211,6 +211,9 @@ static int check_fields(struct api_request *rq, struct rest_filter *f)
                 rq, "BadRequest",
                 "%s is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
                 go_quote(rq->a, key));
+        if (!known && k->builtin && STREQ(k->resource.plural, "jobs"))
+            return request_failf(rq, "BadRequest", "field label %s not supported for Job",
+                                 go_quote(rq->a, key));
         if (!known)
             return request_failf(rq, "BadRequest", "field label not supported: %s", key);
         f->fields_need_value |= !is_meta_field(key);

@@ -102,7 +102,12 @@ static bool spec_changed(const struct api_kind *k, const struct json *obj, const
 {
     if (k->builtin)
         return !json_equal(json_get(obj, "spec"), json_get(old, "spec")) ||
-               !json_equal(json_get(obj, "webhooks"), json_get(old, "webhooks"));
+               !json_equal(json_get(obj, "webhooks"), json_get(old, "webhooks")) ||
+               !json_equal(json_get(obj, "endpoints"), json_get(old, "endpoints")) ||
+               !json_equal(json_get(obj, "ports"), json_get(old, "ports")) ||
+               (STREQ(k->resource.plural, "endpointslices") &&
+                !json_equal(json_find(obj, "metadata", "labels"),
+                            json_find(old, "metadata", "labels")));
     size_t seen = 0;
     JSON_FOREACH(it, obj) {
         if (!counts_as_spec(k, it.key))
@@ -362,7 +367,7 @@ int rest_create(struct api_request *rq, struct api_reply *reply)
 /* Kinds that clients write without having read them, as the API server's strategies say. */
 static bool allows_unconditional_update(const struct api_kind *k)
 {
-    static const char *const not_those[] = { "leases", "customresourcedefinitions",
+    static const char *const not_those[] = { "leases", "customresourcedefinitions", "csidrivers",
                                              "validatingwebhookconfigurations" };
     for (size_t i = 0; i < COUNT_OF(not_those); i++) {
         if (STREQ(k->resource.plural, not_those[i]))

@@ -61,6 +61,8 @@ struct api_kind {
     bool has_generation; /* metadata.generation grows with spec changes */
     bool
         deletes_gracefully; /* Pods: deletionGracePeriodSeconds, removed by the node with grace 0 */
+    const char *orphans_by_default; /* what it owns stays when a deletion does not say otherwise,
+                                       with this warning; NULL: no */
     bool builtin;
     bool metadata_last; /* metadata is looked at only when the kind's own rules find nothing */
     const struct api_strategy *strategy; /* never NULL */
@@ -87,7 +89,5 @@ struct api_kind {
     } scale;
 };
 
-/* The built-in kinds, a table ending with resource.plural NULL: Namespace, Node, Pod, Service,
- * Endpoints, ConfigMap, Secret, Event, ServiceAccount, PersistentVolumeClaim, StatefulSet,
- * ControllerRevision, Lease, CustomResourceDefinition. */
+/* The built-in kinds, a table ending with resource.plural NULL. */
 extern const struct api_kind *const api_builtin_kinds[];

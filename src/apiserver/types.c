@@ -83,6 +83,17 @@ static void shape_fill(struct shape *s, const char *go)
     }
 }
 
+/* "[]discovery.v1.EndpointPort" is "[]v1.EndpointPort" in messages: what tells two types of one
+ * name apart in the file is no part of the name. */
+static const char *shown(const char *go)
+{
+    size_t lists = strspn(go, "[]");
+    const char *name = go + lists, *dot = strchr(name, '.');
+    if (str_has_prefix(name, "map[") || !dot || !strchr(dot + 1, '.'))
+        return arena_strdup(data.a, go);
+    return arena_printf(data.a, "%.*s%s", (int)lists, go, dot + 1);
+}
+
 /* The shape is known by its text before its parts are made: that ends the circles. */
 static struct shape *shape_of(const char *go)
 {
@@ -93,8 +104,8 @@ static struct shape *shape_of(const char *go)
     map_set(data.shapes, go, s);
     const char *pointed = str_skip_prefix(go, "*");
     s->pointer = pointed != NULL;
-    s->go = arena_strdup(data.a, pointed ? pointed : go);
-    shape_fill(s, s->go);
+    s->go = shown(pointed ? pointed : go);
+    shape_fill(s, pointed ? pointed : go);
     return s;
 }
 
@@ -160,7 +171,7 @@ static void load(void)
     JSON_FOREACH(it, data.structs_json) {
         struct api_type *t = arena_zalloc(data.a, sizeof *t);
         t->go = it.key;
-        const char *dot = strchr(it.key, '.');
+        const char *dot = strrchr(it.key, '.');
         t->name = dot ? dot + 1 : it.key;
         map_set(data.structs, it.key, t);
     }

@@ -40,6 +40,11 @@ static void fill_struct(struct arena *a, const struct api_type *t, struct json *
             else
                 continue;
             json_set(a, obj, f->name, v);
+        } else if (f->always && f->shape->kind == SHAPE_LIST && json_is_array(v) &&
+                   json_size(v) == 0) {
+            /* in the API server's store an empty list is none */
+            v = json_new_null(a);
+            json_set(a, obj, f->name, v);
         }
         fill(a, f->shape, v);
     }

@@ -46,6 +46,9 @@ void podspec_validate_resources(const struct json *resources, const struct json 
 /* Affinity, tolerations, spreading. */
 void podspec_validate_scheduling(const struct json *spec, const struct field_path *p,
                                  struct field_errors *errors);
+/* The terms of a NodeSelector. */
+void podspec_validate_node_terms(const struct json *terms, const struct field_path *p,
+                                 struct field_errors *errors);
 void podspec_validate_tolerations(const struct json *tolerations, const struct field_path *p,
                                   struct field_errors *errors);
 void podspec_validate_security(const struct json *spec, const struct field_path *p,
@@ -64,5 +67,7 @@ void podspec_validate_relative_path(const char *path, const struct field_path *p
                                     struct field_errors *errors);
 void podspec_validate_no_backsteps(const char *path, const struct field_path *p,
                                    struct field_errors *errors);
+void podspec_validate_host_path(const struct json *source, const struct field_path *p,
+                                struct field_errors *errors);
 /* Adds to errors when list[index]'s member has a value that an earlier element has. */
 bool repeats_earlier(const struct json *list, size_t index, const char *member);

@@ -64,6 +64,15 @@ static void check_node_term(const struct json *term, const struct field_path *p,
         check_node_field(it.value, FIELD_AT(FIELD(p, "matchFields"), it.index), errors);
 }
 
+void podspec_validate_node_terms(const struct json *terms, const struct field_path *p,
+                                 struct field_errors *errors)
+{
+    if (json_size(terms) == 0)
+        field_required(errors, p, "must have at least one node selector term");
+    JSON_FOREACH(it, terms)
+        check_node_term(it.value, FIELD_AT(p, it.index), errors);
+}
+
 static void check_weight(const struct json *weighted, const struct field_path *p,
                          struct field_errors *errors)
 {
@@ -78,13 +87,10 @@ static void check_weight(const struct json *weighted, const struct field_path *p
 static void check_node_affinity(const struct json *affinity, const struct field_path *p,
                                 struct field_errors *errors)
 {
-    const struct json *required = json_get(affinity, REQUIRED),
-                      *terms = json_get(required, "nodeSelectorTerms");
-    const struct field_path *at = FIELD(FIELD(p, REQUIRED), "nodeSelectorTerms");
-    if (required && json_size(terms) == 0)
-        field_required(errors, at, "must have at least one node selector term");
-    JSON_FOREACH(it, terms)
-        check_node_term(it.value, FIELD_AT(at, it.index), errors);
+    const struct json *required = json_get(affinity, REQUIRED);
+    if (required)
+        podspec_validate_node_terms(json_get(required, "nodeSelectorTerms"),
+                                    FIELD(FIELD(p, REQUIRED), "nodeSelectorTerms"), errors);
     JSON_FOREACH(it, json_get(affinity, PREFERRED)) {
         const struct field_path *here = FIELD_AT(FIELD(p, PREFERRED), it.index);
         check_weight(it.value, here, errors);

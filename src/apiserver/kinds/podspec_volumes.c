@@ -98,8 +98,8 @@ static void check_downward_file(const struct json *file, const struct field_path
 
 /* ---- sources --------------------------------------------------------------------------------- */
 
-static void check_host_path(const struct json *source, const struct field_path *p,
-                            struct field_errors *errors)
+void podspec_validate_host_path(const struct json *source, const struct field_path *p,
+                                struct field_errors *errors)
 {
     static const char *const types[] = {
         "",     "BlockDevice",  "CharDevice", "Directory", "DirectoryOrCreate",
@@ -224,7 +224,7 @@ static const struct {
                   struct field_errors *errors);
 } sources[] = {
     { "emptyDir", check_empty_dir },
-    { "hostPath", check_host_path },
+    { "hostPath", podspec_validate_host_path },
     { "gitRepo", NULL },
     { "gcePersistentDisk", NULL },
     { "awsElasticBlockStore", NULL },

@@ -12,8 +12,8 @@
 
 /* ---- validation ------------------------------------------------------------------------------ */
 
-static void check_access_modes(const struct json *modes, const struct field_path *p,
-                               struct field_errors *errors)
+void pvc_validate_access(const struct json *modes, const struct field_path *p,
+                         struct field_errors *errors)
 {
     static const char *const known[] = { "ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce",
                                          "ReadWriteOncePod", NULL };
@@ -94,7 +94,7 @@ void pvc_validate_spec(const struct json *spec, const struct field_path *p,
     if (json_size(access) == 0)
         field_required(errors, FIELD(p, "accessModes"), "at least 1 access mode is required");
     metadata_validate_selector(json_get(spec, "selector"), FIELD(p, "selector"), errors);
-    check_access_modes(access, FIELD(p, "accessModes"), errors);
+    pvc_validate_access(access, FIELD(p, "accessModes"), errors);
     check_storage(spec, p, errors);
     if (!str_empty(class))
         check_text(class, kube_validate_dns1123_subdomain, FIELD(p, "storageClassName"), errors);
@@ -221,7 +221,7 @@ static void prepare(struct strategy_context *x, struct json *obj)
 
 /* ---- table ----------------------------------------------------------------------------------- */
 
-static struct json *access_cell(struct arena *a, const struct json *modes)
+struct json *pvc_access_cell(struct arena *a, const struct json *modes)
 {
     static const struct {
         const char *mode;
@@ -252,7 +252,7 @@ static void cells(struct arena *a, const struct json *obj, int64_t now_wall_ns, 
     json_append(cells, cell_text(a, volume, ""));
     json_append(cells,
                 bound ? cell_text(a, json_find_str(status, "capacity", "storage"), "0") : STR(""));
-    json_append(cells, bound ? access_cell(a, json_get(status, "accessModes")) : STR(""));
+    json_append(cells, bound ? pvc_access_cell(a, json_get(status, "accessModes")) : STR(""));
     json_append(cells, cell_text(a, json_find_str(spec, "storageClassName"), ""));
     json_append(cells, cell_text(a, json_find_str(spec, "volumeAttributesClassName"), "<unset>"));
     json_append(cells, cell_object_age(a, obj, now_wall_ns));

@@ -11,8 +11,12 @@ import (
 	admission "k8s.io/api/admissionregistration/v1"
 	apps "k8s.io/api/apps/v1"
 	autoscaling "k8s.io/api/autoscaling/v1"
+	batch "k8s.io/api/batch/v1"
 	coordination "k8s.io/api/coordination/v1"
 	core "k8s.io/api/core/v1"
+	discovery "k8s.io/api/discovery/v1"
+	rbac "k8s.io/api/rbac/v1"
+	storage "k8s.io/api/storage/v1"
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -58,7 +62,7 @@ func visit(t reflect.Type) {
 	if t.PkgPath() == "" {
 		return
 	}
-	name := t.String()
+	name := nameOf(t)
 	if was, ok := seen[name]; ok {
 		// a name of two packages does no harm while it means the same
 		if was != t && under(was) != under(t) {
@@ -83,6 +87,26 @@ func visit(t reflect.Type) {
 	path := strings.ReplaceAll(t.PkgPath(), "/", ".")
 	out.OpenAPI[name] = path + "." + t.Name()
 	collect(t, "", fields)
+}
+
+// Two packages have types of one name that differ: those of this one are told apart.
+var renamed = map[reflect.Type]string{
+	reflect.TypeOf(discovery.EndpointPort{}): "discovery.v1.EndpointPort",
+}
+
+func nameOf(t reflect.Type) string {
+	if name, ok := renamed[t]; ok {
+		return name
+	}
+	if t.Name() == "" {
+		switch t.Kind() {
+		case reflect.Pointer:
+			return "*" + nameOf(t.Elem())
+		case reflect.Slice:
+			return "[]" + nameOf(t.Elem())
+		}
+	}
+	return t.String()
 }
 
 // The type behind a name, written with the names of its parts.
@@ -114,7 +138,7 @@ func collect(t reflect.Type, in string, fields map[string]field) {
 		if parts[0] == "-" || parts[0] == "" {
 			continue
 		}
-		r := field{Type: f.Type.String(), Order: len(fields), In: in,
+		r := field{Type: nameOf(f.Type), Order: len(fields), In: in,
 			PatchStrategy: f.Tag.Get("patchStrategy"), PatchMergeKey: f.Tag.Get("patchMergeKey")}
 		for _, option := range parts[1:] {
 			r.OmitEmpty = r.OmitEmpty || option == "omitempty"
@@ -134,8 +158,14 @@ func main() {
 		"apps/v1/ControllerRevision": apps.ControllerRevision{}, "coordination.k8s.io/v1/Lease": coordination.Lease{},
 		"apiextensions.k8s.io/v1/CustomResourceDefinition": apiextensions.CustomResourceDefinition{},
 		"autoscaling/v1/Scale":                             autoscaling.Scale{}, "v1/Binding": core.Binding{},
-		"meta.k8s.io/v1/DeleteOptions": meta.DeleteOptions{},
+		"meta.k8s.io/v1/DeleteOptions":                                   meta.DeleteOptions{},
 		"admissionregistration.k8s.io/v1/ValidatingWebhookConfiguration": admission.ValidatingWebhookConfiguration{},
+		"apps/v1/Deployment":                                             apps.Deployment{}, "apps/v1/ReplicaSet": apps.ReplicaSet{}, "batch/v1/Job": batch.Job{},
+		"discovery.k8s.io/v1/EndpointSlice": discovery.EndpointSlice{}, "v1/PersistentVolume": core.PersistentVolume{},
+		"rbac.authorization.k8s.io/v1/Role":        rbac.Role{},
+		"rbac.authorization.k8s.io/v1/RoleBinding": rbac.RoleBinding{},
+		"storage.k8s.io/v1/CSIDriver":              storage.CSIDriver{},
+		"storage.k8s.io/v1/StorageClass":           storage.StorageClass{},
 	} {
 		t := reflect.TypeOf(value)
 		out.Roots[key] = t.String()

@@ -25,8 +25,12 @@ import (
 	admission "k8s.io/api/admissionregistration/v1"
 	apps "k8s.io/api/apps/v1"
 	autoscaling "k8s.io/api/autoscaling/v1"
+	batch "k8s.io/api/batch/v1"
 	coordination "k8s.io/api/coordination/v1"
 	core "k8s.io/api/core/v1"
+	discovery "k8s.io/api/discovery/v1"
+	rbac "k8s.io/api/rbac/v1"
+	storage "k8s.io/api/storage/v1"
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -62,6 +66,15 @@ var kinds = []kind{
 		func() runtime.Object { return &apiextensions.CustomResourceDefinition{} }},
 	{"admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration",
 		func() runtime.Object { return &admission.ValidatingWebhookConfiguration{} }},
+	{"apps/v1", "Deployment", func() runtime.Object { return &apps.Deployment{} }},
+	{"apps/v1", "ReplicaSet", func() runtime.Object { return &apps.ReplicaSet{} }},
+	{"batch/v1", "Job", func() runtime.Object { return &batch.Job{} }},
+	{"discovery.k8s.io/v1", "EndpointSlice", func() runtime.Object { return &discovery.EndpointSlice{} }},
+	{"v1", "PersistentVolume", func() runtime.Object { return &core.PersistentVolume{} }},
+	{"rbac.authorization.k8s.io/v1", "Role", func() runtime.Object { return &rbac.Role{} }},
+	{"rbac.authorization.k8s.io/v1", "RoleBinding", func() runtime.Object { return &rbac.RoleBinding{} }},
+	{"storage.k8s.io/v1", "CSIDriver", func() runtime.Object { return &storage.CSIDriver{} }},
+	{"storage.k8s.io/v1", "StorageClass", func() runtime.Object { return &storage.StorageClass{} }},
 }
 
 // ---- field numbers ------------------------------------------------------------------------------------------------------------
@@ -71,6 +84,14 @@ var (
 	unmarshaler = reflect.TypeOf((*json.Unmarshaler)(nil)).Elem()
 )
 
+// As in data/kinds.json, where two types of one name are told apart.
+func nameOf(t reflect.Type) string {
+	if t == reflect.TypeOf(discovery.EndpointPort{}) {
+		return "discovery.v1.EndpointPort"
+	}
+	return t.String()
+}
+
 func visit(t reflect.Type) {
 	switch t.Kind() {
 	case reflect.Pointer, reflect.Slice, reflect.Map:
@@ -78,11 +99,11 @@ func visit(t reflect.Type) {
 	case reflect.Struct:
 		// types that write themselves have a form of their own in protobuf too, which the C side knows; the unions of CRD
 		// schemas hold schemas
-		if reflect.PointerTo(t).Implements(unmarshaler) || structs[t.String()] != nil {
+		if reflect.PointerTo(t).Implements(unmarshaler) || structs[nameOf(t)] != nil {
 			return
 		}
-		structs[t.String()] = map[string]any{}
-		collect(t, structs[t.String()])
+		structs[nameOf(t)] = map[string]any{}
+		collect(t, structs[nameOf(t)])
 	}
 }
 
