@@ -231,6 +231,13 @@ static bool keeps_status_on_create(const struct api_kind *k)
     return k->builtin && STREQ(k->resource.plural, "nodes");
 }
 
+static void settle(struct api_request *rq, struct json *obj)
+{
+    const struct api_kind *k = rq->kind->k;
+    if (k->builtin)
+        api_type_settle(rq->a, api_type_find(rq->kind->api_version, k->resource.kind), obj);
+}
+
 /* What does not depend on other objects: outside of the store's lock. */
 static int prepare_create(struct write *w, struct json *obj)
 {
@@ -247,6 +254,7 @@ static int prepare_create(struct write *w, struct json *obj)
     if (k->strategy->prepare)
         k->strategy->prepare(&x, obj);
     int r = validate(rq, &x, obj, NULL);
+    settle(rq, obj);
     struct admission_attributes at = { .operation = "CREATE", .name = meta_name(obj), .obj = obj };
     return r < 0 ? r : admission_review_write(rq, &at);
 }
@@ -475,6 +483,7 @@ static int prepare_update(struct write *w, struct json *obj, const struct json *
     int r = validate(rq, &x, obj, old);
     if (r == 0 && !is_status_write(rq))
         r = allocate(rq, &x, obj);
+    settle(rq, obj);
     *ret = obj;
     return r;
 }

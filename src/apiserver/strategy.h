@@ -22,6 +22,7 @@ struct strategy_context {
     const char *subresource; /* "", "status" */
     struct json *warnings;   /* array of strings: sent as Warning headers */
     void *server;            /* struct apiserver *, for allocators */
+    bool labels_of_template; /* what set_defaults of Jobs tells prepare */
 };
 
 struct api_strategy {

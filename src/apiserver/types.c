@@ -148,6 +148,7 @@ static void record_fill(struct api_type *t, const struct json *members)
         f->retain_keys = str_eq(json_find_str(it.value, "patch"), "retainKeys");
         f->replace = str_eq(json_find_str(it.value, "patch"), "replace");
         f->atomic_map = str_eq(json_find_str(it.value, "map"), "atomic");
+        f->granular = str_eq(json_find_str(it.value, "map"), "granular");
         if (f->shape->kind == SHAPE_LIST)
             fill_list(f, it.value);
     }

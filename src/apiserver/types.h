@@ -21,6 +21,8 @@ int api_type_decode(struct arena *a, const struct api_type *t, struct json *obj,
 
 /* Fills in the static defaults of the type data, recursively. */
 void api_type_default(struct arena *a, const struct api_type *t, struct json *obj);
+/* What the API server's store makes of lists that are always written: empty ones are null. */
+void api_type_settle(struct arena *a, const struct api_type *t, struct json *obj);
 
 /* An object with nothing in it but the members that are always written. */
 struct json *api_type_empty(struct arena *a, const struct api_type *t);

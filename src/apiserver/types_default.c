@@ -40,11 +40,6 @@ static void fill_struct(struct arena *a, const struct api_type *t, struct json *
             else
                 continue;
             json_set(a, obj, f->name, v);
-        } else if (f->always && f->shape->kind == SHAPE_LIST && json_is_array(v) &&
-                   json_size(v) == 0) {
-            /* in the API server's store an empty list is none */
-            v = json_new_null(a);
-            json_set(a, obj, f->name, v);
         }
         fill(a, f->shape, v);
     }
@@ -85,4 +80,23 @@ struct json *api_type_empty(struct arena *a, const struct api_type *t)
 void api_type_default(struct arena *a, const struct api_type *t, struct json *obj)
 {
     fill_struct(a, t, obj);
+}
+
+void api_type_settle(struct arena *a, const struct api_type *t, struct json *obj)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        const struct type_field *f = &t->fields[i];
+        const struct shape *s = f->shape;
+        struct json *v = json_get(obj, f->name);
+        if (s->kind == SHAPE_STRUCT && json_is_object(v))
+            api_type_settle(a, s->record, v);
+        if (s->kind != SHAPE_LIST || !json_is_array(v))
+            continue;
+        if (f->always && json_size(v) == 0)
+            json_set(a, obj, f->name, json_new_null(a));
+        if (s->element->kind == SHAPE_STRUCT)
+            JSON_FOREACH(it, v)
+                if (json_is_object(it.value))
+                    api_type_settle(a, s->element->record, it.value);
+    }
 }

@@ -50,6 +50,7 @@ struct type_field {
     enum field_list list;  /* how server-side apply sees a list */
     const char *const *list_keys; /* of FIELD_LIST_MAP; ends with NULL */
     bool atomic_map;              /* a map that is replaced as a whole */
+    bool granular;                /* a struct that here is not, though it is one */
     const struct json *default_value;
     const struct json *spec; /* the member of kinds.json, for what only OpenAPI needs */
 };

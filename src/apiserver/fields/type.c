@@ -81,8 +81,12 @@ static struct field_atom atom_of_shape(const struct shape *s, const struct type_
     case SHAPE_SCHEMA_OR_LIST:
     case SHAPE_SCHEMA_OR_STRINGS:
         return atom_of_any(false);
-    case SHAPE_STRUCT:
-        return atom_of_record(s->record);
+    case SHAPE_STRUCT: {
+        struct field_atom atom = atom_of_record(s->record);
+        if (f && f->shape == s && f->granular)
+            atom.atomic_map = false;
+        return atom;
+    }
     case SHAPE_LIST:
         return atom_of_list(s, f);
     case SHAPE_MAP:

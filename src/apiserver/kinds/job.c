@@ -28,13 +28,10 @@ bool job_is_indexed(const struct json *obj)
 
 /* ---- defaults -------------------------------------------------------------------------------- */
 
-/* A Job without labels has those of its pods. */
-static void default_labels(struct arena *a, struct json *obj)
+static void take_labels(struct arena *a, struct json *obj)
 {
     const struct json *labels = json_find(obj, "spec", "template", "metadata", "labels");
-    struct json *meta = json_ensure_object(a, obj, "metadata");
-    if (json_is_object(labels) && json_size(json_get(meta, "labels")) == 0)
-        json_set(a, meta, "labels", json_clone(a, labels));
+    json_set(a, json_ensure_object(a, obj, "metadata"), "labels", json_clone(a, labels));
 }
 
 static void set_defaults(struct strategy_context *x, struct json *obj)
@@ -52,8 +49,10 @@ static void set_defaults(struct strategy_context *x, struct json *obj)
         json_set_str(a, spec, "podReplacementPolicy",
                      json_get(spec, "podFailurePolicy") ? "Failed" : "TerminatingOrFailed");
     podspec_default(a, json_find(spec, "template", "spec"));
-    if (x->old)
-        default_labels(a, obj);
+    /* a Job without labels has those of its pods */
+    x->labels_of_template = json_size(json_find(obj, "metadata", "labels")) == 0;
+    if (x->labels_of_template && json_find(spec, "template", "metadata", "labels"))
+        take_labels(a, obj);
 }
 
 static void set_if_absent(struct arena *a, struct json *obj, const char *key, const char *value)
@@ -86,7 +85,8 @@ static void prepare(struct strategy_context *x, struct json *obj)
     json_set(x->a, obj, "status", json_new_object(x->a));
     if (!json_find_bool(obj, false, "spec", "manualSelector"))
         generate_selector(x->a, obj);
-    default_labels(x->a, obj);
+    if (x->labels_of_template)
+        take_labels(x->a, obj);
 }
 
 /* ---- validation ------------------------------------------------------------------------------ */
