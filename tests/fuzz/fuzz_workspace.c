@@ -21,6 +21,23 @@ static const char *text(const struct json *v)
     return json_is_string(v) ? json_string(v) : NULL;
 }
 
+static struct nodes_facts facts(struct arena *a, const struct json *v)
+{
+    return (struct nodes_facts){
+        .nodes = list(a, json_get(v, "nodes")),
+        .claims = list(a, json_get(v, "nodeClaims")),
+        .legacy_nodes = list(a, json_get(v, "legacyNodes")),
+        .legacy_claims = list(a, json_get(v, "legacyNodeClaims")),
+        .pool = object(json_get(v, "nodePool")),
+        .node_class = object(json_get(v, "nodeClass")),
+        .pending = list(a, json_get(v, "pending")),
+        .claims_served = true,
+        .pools_served = true,
+        .classes_served = true,
+        .only_node = text(json_get(v, "onlyNode")),
+    };
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct catalog *catalog;
@@ -43,9 +60,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .config_map = object(json_get(v, "configMap")),
         .revisions = list(a, json_get(v, "revisions")),
         .pods = list(a, json_get(v, "pods")),
-        .nodes = list(a, json_get(v, "nodes")),
-        .node_count = json_size(json_get(v, "nodes")),
-        .only_node = text(json_get(v, "onlyNode")),
+        .nodes = facts(a, v),
+        .job = object(json_get(v, "job")),
+        .config_template = object(json_get(v, "configTemplate")),
+        .streaming = {
+            .mirror = object(json_find(v, "streaming", "mirror")),
+            .storage_class = object(json_find(v, "streaming", "storageClass")),
+            .service_account = object(json_find(v, "streaming", "serviceAccount")),
+            .volume_handle = text(json_find(v, "streaming", "volumeHandle")),
+            .script = object(json_find(v, "streaming", "script")),
+        },
+        .local_disk_class = data[0] & 32,
+        .disk_capacities = json_get(v, "diskCapacities"),
         .benchmark_log = text(json_get(v, "benchmarkLog")),
         .weights = {
             .state = (enum weights_state)(data[0] & 3),
@@ -55,12 +81,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         },
     };
     struct operator_settings settings = {
-        .provisioner = PROVISIONER_BYO,
+        .provisioner = data[0] & 64 ? PROVISIONER_AZURE_GPU : PROVISIONER_BYO,
+        .image_family = "ubuntu",
+        .mirror_storage_class = "blob",
+        .streaming_service_account = "sa",
         .cloud = data[0] & 4 ? "azure" : "",
         .image_registry = "r",
         .release_namespace = "n",
         .models_dir = data[0] & 8 ? "/models" : NULL,
-        .gates = { .on = { [GATE_VLLM] = !(data[0] & 16) } },
+        .gates = { .on = { [GATE_VLLM] = !(data[0] & 16),
+                           [GATE_MODEL_MIRROR] = data[0] & 128,
+                           [GATE_MODEL_STREAMING] = data[0] & 128 } },
     };
     struct decide_input in = { &settings, catalog, types, 1767225600 * NS_PER_S, &o };
     struct decision first, second;
