@@ -35,8 +35,12 @@ static int fail_type(struct api_request *rq)
 static int parse_apply(struct api_request *rq, struct patch *ret)
 {
     CLEANUP(error_cleanup) struct error *err = NULL;
-    if (yaml_parse(rq->a, rq->body, rq->body_len, &ret->value, &err) < 0)
+    const struct yaml_limits limits = { .repeated = json_new_array(rq->a) };
+    struct json *documents = NULL;
+    if (yaml_parse_all(rq->a, rq->body, rq->body_len, &limits, &documents, &err) < 0)
         return request_failf(rq, "BadRequest", "error decoding YAML: %s", error_message(err));
+    ret->value = json_at(documents, 0); /* others are not looked at */
+    ret->duplicates = limits.repeated;
     if (json_is_object(ret->value) || json_is_null(ret->value))
         return 0;
     return request_failf(
@@ -145,11 +149,31 @@ static int check_type(struct api_request *rq, const struct json *obj, const char
             go_quote(rq->a, kind ? kind : ""), go_quote(rq->a, api_version ? api_version : "")));
 }
 
+/* Keys that are there twice in what was applied. */
+static int tell_repeated(struct api_request *rq, const struct json *repeated)
+{
+    AUTO_BUF text = BUF_INIT(MIB);
+    JSON_FOREACH(it, repeated)
+        buf_printf(&text, "\n  %s", json_string(it.value));
+    if (json_size(repeated) == 0 || rq->validation == FIELD_VALIDATION_IGNORE)
+        return 0;
+    if (rq->validation == FIELD_VALIDATION_STRICT)
+        return request_failf(rq, "BadRequest",
+                             "error strict decoding YAML: error converting YAML to JSON: yaml: "
+                             "unmarshal errors:%s",
+                             buf_str(&text));
+    JSON_FOREACH(it, repeated)
+        request_warn(rq, "%s", json_string(it.value));
+    return 0;
+}
+
 int patch_apply(struct api_request *rq, const struct patch *p, const struct json *old,
                 struct json **ret)
 {
-    if (p->kind == PATCH_APPLY)
-        return fields_apply(rq, p->value, old, ret);
+    if (p->kind == PATCH_APPLY) {
+        int applied = fields_apply(rq, p->value, old, ret);
+        return applied < 0 ? applied : tell_repeated(rq, p->duplicates);
+    }
     struct json *obj = NULL;
     int r = run(rq, p, json_clone(rq->a, old), &obj);
     if (r < 0)

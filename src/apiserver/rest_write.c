@@ -638,6 +638,20 @@ static int create_applied(struct write *w, struct api_reply *reply)
     return r < 0 ? r : create_named(w, reply);
 }
 
+static int decide_nothing(void *ctx, const struct kube_object *current, struct arena *sa,
+                          struct json **ret_next, bool *ret_unchanged, struct error **err)
+{
+    *ret_unchanged = true;
+    return 0;
+}
+
+/* Until all that was written to the object can be seen. */
+static void wait_visible(struct api_request *rq)
+{
+    store_write(rq->server->store, rq->kind->resource, rq->ns, rq->name, decide_nothing, NULL, NULL,
+                NULL);
+}
+
 /* Whether there is an object may change between the look and the write. */
 static int apply_and_reply(struct write *w, struct api_reply *reply)
 {
@@ -651,6 +665,7 @@ static int apply_and_reply(struct write *w, struct api_reply *reply)
         r = o ? update_and_reply(w, reply) : create_applied(w, reply);
         if (r != (o ? -ERROR_NOT_FOUND : -ERROR_ALREADY_EXISTS))
             return r;
+        wait_visible(rq);
     }
     return r;
 }

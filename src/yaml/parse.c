@@ -18,6 +18,7 @@
 #define DEFAULT_DOCUMENTS 4096
 #define COPIES_MAX (64 * MIB) /* bytes that the copies of aliases may take */
 #define TAGS_MAX 64           /* %TAG directives: libyaml compares each with all before */
+#define REPEATED_MAX 100      /* keys that may be there twice, where they may */
 #define SCAN_UP_TO 16         /* members; a larger mapping gets a table of its keys */
 
 #define YAML_TAG "tag:yaml.org,2002:"
@@ -73,7 +74,10 @@ static bool frame_has_key(const struct frame *f, const char *key, size_t len)
 static void frame_add(struct reader *r, struct frame *f, const char *key, size_t len,
                       struct json *value)
 {
-    json_add(r->arena, f->container, key, len, value);
+    if (r->limits.repeated && frame_has_key(f, key, len))
+        json_set(r->arena, f->container, key, value);
+    else
+        json_add(r->arena, f->container, key, len, value);
     if (f->keys) {
         map_set(f->keys, key, value);
     } else if (json_size(f->container) > SCAN_UP_TO) {
@@ -138,7 +142,12 @@ static int set_key(struct reader *r, struct frame *f, const struct json *v, cons
         return fail(r, ERROR_INVALID, at, "a key must be a string, a number or a boolean");
     if (memchr(key, '\0', len))
         return fail(r, ERROR_INVALID, at, "a key must not contain the character NUL");
-    if (frame_has_key(f, key, len)) {
+    if (frame_has_key(f, key, len) && json_size(r->limits.repeated) < REPEATED_MAX &&
+        r->limits.repeated) {
+        json_append(r->limits.repeated,
+                    json_new_stringf(r->arena, "line %zu: key \"%s\" already set in map",
+                                     at->line + 1, key));
+    } else if (frame_has_key(f, key, len)) {
         AUTO_FREE char *what = mem_printf("the key \"%s\" is there twice", key);
         return fail(r, ERROR_INVALID, at, what);
     }

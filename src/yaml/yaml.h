@@ -10,11 +10,14 @@ struct yaml_limits {
     size_t max_depth;     /* 0: JSON_MAX_DEPTH */
     size_t max_values;    /* after alias expansion, so that alias bombs end; 0: 1,000,000 */
     size_t max_documents; /* 0: 4096 */
+    /* An array: of keys that are there twice (a hundred at most) the last value counts, and each is
+     * told here as `line 3: key "a" already set in map`. NULL: they are errors. */
+    struct json *repeated;
 };
 
 /* All documents of a stream, as an array in *ret (empty documents are left out; JSON text is YAML
  * too). `limits` may be NULL. Errors carry line and column: "line 3, column 7: …". A duplicate key
- * in one mapping is an error. */
+ * in one mapping is an error, unless the limits say otherwise. */
 int yaml_parse_all(struct arena *a, const char *data, size_t len, const struct yaml_limits *limits,
                    struct json **ret, struct error **err);
 /* One document; -ERROR_INVALID when there are several. An empty stream gives JSON null. */

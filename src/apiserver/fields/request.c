@@ -347,9 +347,16 @@ static int decode(struct api_request *rq, const struct json *patch, struct json 
     CLEANUP(error_cleanup) struct error *err = NULL;
     if (write_decode(rq, obj, json_new_array(rq->a), &err) == 0)
         return 0;
+    const char *type = type_text(rq->a, patch);
+    const char *what =
+        rq->kind->k->builtin
+            ? arena_printf(rq->a, "unable to convert unstructured object to %s", type)
+            : "";
     const char *text =
-        arena_printf(rq->a, "failed to convert new object (%s/%s; %s) to proper version: %s",
-                     rq->ns, rq->name, type_text(rq->a, patch), error_message(err));
+        arena_printf(rq->a, "failed to convert new object (%s/%s; %s) to proper version: %s%s%s",
+                     str_or_empty(json_find_str(patch, "metadata", "namespace")),
+                     str_or_empty(json_find_str(patch, "metadata", "name")), type, what,
+                     rq->kind->k->builtin ? ": " : "", error_message(err));
     return request_fail_unnamed(rq, 500, text);
 }
 
