@@ -109,6 +109,26 @@ static void large_mappings_are_quick(void **state)
     assert_error(r, err, ERROR_INVALID, "line 100001, column 1: the key \"k5\" is there twice");
 }
 
+static void the_last_of_repeated_keys_counts(void **state)
+{
+    AUTO_ARENA a = arena_new();
+    const struct yaml_limits limits = { .repeated = json_new_array(a) };
+    static const char text[] = "a: 1\nb: {c: 1, c: {d: 2}}\na: 3\n<<: {b: 5, e: 6}\n";
+    struct json *v = NULL;
+    assert_int_equal(yaml_parse_all(a, text, strlen(text), &limits, &v, NULL), 0);
+    assert_string_equal(json_text(a, v), "[{\"a\":3,\"b\":{\"c\":{\"d\":2}},\"e\":6}]");
+    assert_string_equal(json_text(a, limits.repeated),
+                        "[\"line 2: key \\\"c\\\" already set in map\","
+                        "\"line 3: key \\\"a\\\" already set in map\"]");
+    AUTO_BUF many = BUF_INIT(MIB);
+    for (int i = 0; i < 102; i++)
+        buf_puts(&many, "k: 1\n");
+    struct error *err = NULL;
+    const struct yaml_limits again = { .repeated = json_new_array(a) };
+    int r = yaml_parse_all(a, many.data, many.len, &again, &v, &err);
+    assert_error(r, err, ERROR_INVALID, "line 102, column 1: the key \"k\" is there twice");
+}
+
 static void mistakes_have_a_place(void **state)
 {
     AUTO_ARENA a = arena_new();
@@ -241,5 +261,6 @@ static void json_is_yaml(void **state)
 
 UNIT_TESTS(TEST(documents_mean_what_kubernetes_reads), TEST(a_stream_has_many_documents),
            TEST(anchors_end_with_their_document), TEST(merged_keys_give_way),
-           TEST(large_mappings_are_quick), TEST(mistakes_have_a_place), TEST(sizes_have_caps),
-           TEST(aliases_cannot_fill_the_memory), TEST(tag_directives_are_few), TEST(json_is_yaml))
+           TEST(large_mappings_are_quick), TEST(the_last_of_repeated_keys_counts),
+           TEST(mistakes_have_a_place), TEST(sizes_have_caps), TEST(aliases_cannot_fill_the_memory),
+           TEST(tag_directives_are_few), TEST(json_is_yaml))
