@@ -7,6 +7,8 @@
 #include "unit.h"
 
 static struct arena *a;
+static struct schema *schemas[16]; /* of the test that runs */
+static size_t schema_count;
 
 static int start(void **state)
 {
@@ -16,6 +18,8 @@ static int start(void **state)
 
 static int stop(void **state)
 {
+    while (schema_count)
+        schema_free(schemas[--schema_count]);
     arena_free(a);
     return 0;
 }
@@ -173,7 +177,9 @@ static struct field_type custom(const char *schema)
     struct schema *s = NULL;
     if (schema_compile(parse(schema), "", &s, &errors) < 0)
         fail_msg("%s", errors.items[0].message);
-    return field_type_of_schema(s); /* lives as long as the test */
+    assert_true(schema_count < COUNT_OF(schemas));
+    schemas[schema_count++] = s;
+    return field_type_of_schema(s);
 }
 
 #define POD                                                                                        \
