@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: build up test test-all bench format clean help
+.PHONY: build up test test-all test-golden bench format clean help
 
 # tools that were built here serve where the machine has none of its own
 export PATH := $(PATH):$(CURDIR)/.deps/prefix/bin
@@ -27,6 +27,13 @@ test-all: ## all tests: also the slow ones, sanitizers and fuzzing
 	@scripts/setup kube || echo "the tests that need a real Kubernetes will be skipped"
 	@exec tests/run all
 
+SERVER = real
+test-golden: ## the recorded scenarios on a real control plane, under 30 minutes; SERVER=embedded: on ours, about two
+	@scripts/setup base test
+	@test "$(SERVER)" != real || scripts/setup kube || echo "there is no real control plane here"
+	@scripts/build build
+	@KAITO_BUILD=$(CURDIR)/build exec .deps/venv/bin/python tests/golden/golden.py test --server $(SERVER)
+
 bench: ## measure, beside the reference's figures
 	@scripts/setup base test engine model kubectl
 	@scripts/build build
@@ -40,4 +47,4 @@ clean: ## remove what was built; .deps/ stays (remove it by hand to set up anew)
 	rm -rf build build-asan build-tsan build-fuzz
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile

@@ -38,6 +38,7 @@ static bool observe(struct arena *a, struct statefulsets *s, const char *ns, con
         .pods = owned(a, s->src.pods, set->uid),
         .revisions = owned(a, s->src.revisions, set->uid),
         .now_wall = clock_wall(s->src.clock),
+        .volumes = s->src.volumes,
     };
     return true;
 }
@@ -80,6 +81,24 @@ static int apply_revisions(struct arena *a, struct statefulsets *s, const char *
     return r;
 }
 
+/* One that is there is taken over, as its data are meant to outlive pods; one that goes, with its
+ * data, is waited for. */
+static int create_claim(struct arena *a, struct statefulsets *s, const struct json *set,
+                        const struct json *claim, struct error **err)
+{
+    const char *ns = meta_namespace(set), *name = meta_name(claim);
+    int r = kube_create(s->src.client, &KUBE_PERSISTENT_VOLUME_CLAIMS, ns, json_clone(a, claim), a,
+                        NULL, err);
+    if (r != -ERROR_ALREADY_EXISTS)
+        return r;
+    r = ignore(r, -ERROR_ALREADY_EXISTS, err);
+    struct json *there = NULL;
+    r = kube_get(s->src.client, &KUBE_PERSISTENT_VOLUME_CLAIMS, ns, name, a, &there, err);
+    if (r == 0 && meta_deleting(there))
+        r = error_set(err, ERROR_CONFLICT, "PersistentVolumeClaim %s is being deleted", name);
+    return r;
+}
+
 static int create_pod(struct arena *a, struct statefulsets *s, const struct json *set,
                       struct json *pod, struct error **err)
 {
@@ -113,6 +132,10 @@ static int apply_pods(struct arena *a, struct statefulsets *s, const struct json
                       const struct statefulset_plan *plan, struct error **err)
 {
     int r = 0;
+    JSON_FOREACH(it, plan->create_claims) {
+        if (r == 0)
+            r = create_claim(a, s, set, it.value, err);
+    }
     JSON_FOREACH(it, plan->create_pods) {
         if (r == 0)
             r = create_pod(a, s, set, json_clone(a, it.value), err);

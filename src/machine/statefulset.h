@@ -13,6 +13,7 @@ struct statefulset_view {
     const struct json *pods;      /* array: those that it controls, newest state */
     const struct json *revisions; /* array: ControllerRevisions that it controls */
     int64_t now_wall;
+    bool volumes; /* somebody binds claims: those of volumeClaimTemplates are made */
 };
 
 struct statefulset_plan {
@@ -20,6 +21,7 @@ struct statefulset_plan {
     struct json
         *bump_revision; /* an older one that is the newest again, with its new number; NULL: none */
     struct json *delete_revisions; /* names beyond the history limit */
+    struct json *create_claims;    /* array of PersistentVolumeClaims; before the pods */
     struct json *create_pods;      /* array of pods */
     struct json *delete_pods;      /* array of {name, uid} */
     struct json *status;           /* the whole status */
@@ -42,6 +44,7 @@ struct statefulset_sources {
     struct informer *revisions;
     struct event_recorder *events;
     struct clock *clock;
+    bool volumes; /* see statefulset_view */
 };
 struct statefulsets;
 struct statefulsets *statefulsets_new(const struct statefulset_sources *sources,

@@ -251,6 +251,45 @@ static const struct json *template_for(struct decision *d, int64_t ordinal,
     return json_find(d->v->set, "spec", "template");
 }
 
+/* The claims of one pod, each under the name of its template in the pod's volumes. Whether they go
+ * with the set is the set's to say; those of pods that a smaller set no longer has stay. */
+static void add_claims(struct decision *d, const char *pod_name, struct json *pod_spec)
+{
+    struct arena *a = d->a;
+    const struct json *set = d->v->set;
+    bool goes_with_set =
+        str_eq(json_find_str(set, "spec", "persistentVolumeClaimRetentionPolicy", "whenDeleted"),
+               "Delete");
+    JSON_FOREACH(it, json_find(set, "spec", "volumeClaimTemplates")) {
+        const char *volume = meta_name(it.value);
+        const char *name = arena_printf(a, "%s-%s", volume, pod_name);
+        struct json *claim = json_clone(a, it.value);
+        struct json *meta = json_ensure_object(a, claim, "metadata");
+        struct json *labels = json_ensure_object(a, meta, "labels");
+        JSON_FOREACH(label, json_find(set, "spec", "selector", "matchLabels")) {
+            json_set(a, labels, label.key, json_clone(a, label.value));
+        }
+        json_set_str(a, meta, "name", name);
+        json_set_str(a, meta, "namespace", meta_namespace(set));
+        json_set_str(a, claim, "apiVersion", "v1");
+        json_set_str(a, claim, "kind", "PersistentVolumeClaim");
+        json_del(claim, "status");
+        if (goes_with_set)
+            json_set(a, meta, "ownerReferences",
+                     ARR(meta_controller_ref(a, set, &KUBE_STATEFULSETS)));
+        json_append(d->plan->create_claims, claim);
+        struct json *volumes = json_ensure_array(a, pod_spec, "volumes");
+        JSON_FOREACH(v, volumes) {
+            if (str_eq(json_find_str(v.value, "name"), volume)) {
+                json_remove_at(volumes, v.index);
+                break;
+            }
+        }
+        json_append(volumes,
+                    OBJ("name", STR(volume), "persistentVolumeClaim", OBJ("claimName", STR(name))));
+    }
+}
+
 static struct json *make_pod(struct decision *d, int64_t ordinal)
 {
     struct arena *a = d->a;
@@ -267,6 +306,7 @@ static struct json *make_pod(struct decision *d, int64_t ordinal)
     json_set(a, labels, POD_INDEX_LABEL, STRF("%lld", (long long)ordinal));
     json_set_str(a, spec, "hostname", name);
     json_set_str(a, spec, "subdomain", json_find_str(set, "spec", "serviceName"));
+    add_claims(d, name, spec);
     return OBJ("apiVersion", STR("v1"), "kind", STR("Pod"), "metadata",
                OBJ("name", STR(name), "generateName", STRF("%s-", meta_name(set)), "namespace",
                    STR(meta_namespace(set)), "labels", labels, "annotations",
@@ -401,6 +441,7 @@ void statefulset_decide(struct arena *a, const struct statefulset_view *v,
                         struct statefulset_plan *ret)
 {
     *ret = (struct statefulset_plan){
+        .create_claims = EMPTY_ARR(),
         .create_pods = EMPTY_ARR(),
         .delete_pods = EMPTY_ARR(),
         .delete_revisions = EMPTY_ARR(),
@@ -418,7 +459,7 @@ void statefulset_decide(struct arena *a, const struct statefulset_view *v,
     };
     decide_revisions(&d);
     sort_pods(&d);
-    if (json_size(json_find(v->set, "spec", "volumeClaimTemplates")) > 0)
+    if (!v->volumes && json_size(json_find(v->set, "spec", "volumeClaimTemplates")) > 0)
         ret->unsupported =
             "volumeClaimTemplates are not there on one box; use emptyDir or hostPath volumes";
     else if (decide_replicas(&d) && decide_condemned(&d))

@@ -8,6 +8,7 @@ import time
 import yaml
 
 import kubeapi
+import mirror
 import operators
 import settings
 
@@ -19,6 +20,11 @@ LOOSE_CRDS = (
     ('karpenter.k8s.aws', 'v1', 'EC2NodeClass', 'ec2nodeclasses', 'Cluster'),
     ('helm.toolkit.fluxcd.io', 'v2', 'HelmRelease', 'helmreleases', 'Namespaced'),
     ('source.toolkit.fluxcd.io', 'v1', 'OCIRepository', 'ocirepositories', 'Namespaced'),
+)
+
+# Built-in kinds that a CRD can stand for where the embedded API server has none of its own.
+STAND_INS = (
+    ('storage.k8s.io', 'v1', 'StorageClass', 'storageclasses', 'Cluster'),
 )
 
 STORAGE_CLASS = {
@@ -45,7 +51,10 @@ def _loose_crd(group, version, kind, plural, scope):
     return {
         'apiVersion': 'apiextensions.k8s.io/v1',
         'kind': 'CustomResourceDefinition',
-        'metadata': {'name': f'{plural}.{group}'},
+        'metadata': {
+            'name': f'{plural}.{group}',
+            'annotations': {'api-approved.kubernetes.io': 'unapproved'} if group.endswith('k8s.io') else {},
+        },
         'spec': {
             'group': group,
             'scope': scope,
@@ -70,11 +79,37 @@ def _create_crds():
         kubeapi.ensure(crd)
     for row in LOOSE_CRDS:
         kubeapi.ensure(_loose_crd(*row))
+    for row in STAND_INS:
+        if row[2] in kubeapi.unserved:
+            kubeapi.ensure(_loose_crd(*row))
+            kubeapi.unserved.remove(row[2])
+
+
+def _learn_unserved():
+    """The embedded API server lacks kinds that no CRD brings: note which."""
+    own = {kind for kind, (version, _, _) in kubeapi.KINDS.items()
+           if '.' not in version or version.split('/')[0].endswith('.k8s.io')}
+    served = {}
+    for kind in own:
+        version, plural, _ = kubeapi.KINDS[kind]
+        if version not in served:
+            try:
+                document = kubeapi.request('GET', ('/apis/' if '/' in version else '/api/') + version)
+            except kubeapi.ApiError:
+                document = {}
+            served[version] = {resource['name'] for resource in document.get('resources', [])}
+        if plural not in served[version]:
+            kubeapi.unserved.add(kind)
+
+
+def _ensure(obj):
+    if obj['kind'] not in kubeapi.unserved:
+        kubeapi.ensure(obj)
 
 
 def _wait_served(seconds=30):
     deadline = time.time() + seconds
-    for kind in kubeapi.KINDS:
+    for kind in sorted(set(kubeapi.KINDS) - kubeapi.unserved):
         while True:
             try:
                 kubeapi.list_all(kind)
@@ -82,17 +117,19 @@ def _wait_served(seconds=30):
             except kubeapi.ApiError as error:
                 if time.time() > deadline:
                     raise SystemExit(f'golden: the API server does not serve {kind}: {error}')
-            time.sleep(0.2)
+            time.sleep(0.02 if settings.EMBEDDED else 0.2)
 
 
 def prepare():
     """Create the CRDs, the charts' ConfigMaps and Secrets, and a storage class, unless they are there."""
     _create_crds()
+    if settings.EMBEDDED:
+        _wait_served()  # some of what follows is of these kinds
     for path in sorted(glob.glob(os.path.join(settings.SETUP, '*.yaml'))):
         with open(path) as file:
             for obj in yaml.safe_load_all(file):
-                kubeapi.ensure(obj)
-    kubeapi.ensure(STORAGE_CLASS)
+                _ensure(obj)
+    _ensure(STORAGE_CLASS)
     _wait_served()
 
 
@@ -105,6 +142,37 @@ def is_up():
     except OSError:  # requests' connection errors are OSErrors
         return False
     return True
+
+
+_embedded = None  # the process of the embedded API server
+
+
+def start_embedded():
+    """Start the embedded API server and prepare it; it lasts as long as this process at most."""
+    global _embedded
+    if not os.access(settings.CLUSTER_BIN, os.X_OK):
+        raise SystemExit(f'golden: {settings.CLUSTER_BIN} is not built')
+    kubeconfig = settings.run_file('kube', 'kubeconfig')
+    with open(settings.run_file('logs', 'cluster.log'), 'ab') as log:
+        _embedded = subprocess.Popen([settings.CLUSTER_BIN, kubeconfig], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+    if _embedded.stdout.readline().strip() != b'ready':
+        raise SystemExit('golden: the embedded API server did not start: ' + open(log.name).read()[-2000:])
+    _learn_unserved()
+    prepare()
+    mirror.Mirror().start()
+
+
+def stop_embedded():
+    """Stop the operators and the embedded API server; return its exit status."""
+    operators.stop_all()
+    if not _embedded:
+        return 0
+    _embedded.stdin.close()
+    try:
+        return _embedded.wait(10)
+    except subprocess.TimeoutExpired:
+        _embedded.kill()
+        return _embedded.wait()
 
 
 def up():

@@ -1,9 +1,13 @@
 """Compare what a run left with the recording, field by field."""
+import functools
 import json
 import os
 import re
 
+import settings
+
 ABSENT = '<none>'
+SKIPPED = 'skipped'  # file in the place of results: why there are none
 
 
 def flatten(value, pointer=''):
@@ -74,7 +78,10 @@ def stage_differences(expected, actual):
 
 
 def load_accepted(path):
-    """Read [{"scenario", "stage", "pointer": regular expressions, "reason": text}]; pointer and reason are required."""
+    """Read [{"scenario", "stage", "pointer": regular expressions, "reason": text, "row": text}].
+
+    pointer and reason are required; tests/lint/golden.py checks that docs/differences.md has the row.
+    """
     with open(path) as file:
         rows = json.load(file)
     for row in rows:
@@ -83,12 +90,21 @@ def load_accepted(path):
     return rows
 
 
+@functools.cache
+def accepted_rows():
+    """Return the rows of the list that belongs to the recording."""
+    return load_accepted(settings.ACCEPTED)
+
+
 def is_accepted(rows, scenario, stage, pointer):
-    return any(
-        re.search(row.get('scenario', '.'), scenario)
-        and re.search(row.get('stage', '.'), stage)
-        and re.search(row['pointer'], pointer)
-        for row in rows)
+    """Tell whether a difference is accepted; rows that say so get the key 'used'."""
+    found = [row for row in rows
+             if re.search(row.get('scenario', '.'), scenario)
+             and re.search(row.get('stage', '.'), stage)
+             and re.search(row['pointer'], pointer)]
+    for row in found:
+        row['used'] = True
+    return bool(found)
 
 
 def recorded(folder):
@@ -98,27 +114,49 @@ def recorded(folder):
 
 
 def _read(path):
+    return json.loads(_read_text(path))
+
+
+def _read_text(path):
     with open(path) as file:
-        return json.load(file)
+        return file.read()
+
+
+def skipped(results, scenario):
+    """Return why a scenario was not played; None: it was."""
+    path = os.path.join(results, scenario, SKIPPED)
+    return _read_text(path) if os.path.exists(path) else None
+
+
+def compare_scenario(folder, results, accepted):
+    """Return {stage: [(pointer, expected, actual), ...]} of a scenario; an absent stage is one difference."""
+    scenario = os.path.basename(folder)
+    found = {}
+    for expected in recorded(folder):
+        stage = expected['stage']
+        actual = os.path.join(results, scenario, stage + '.json')
+        if not os.path.exists(actual):
+            found[stage] = [('', 'recorded', 'missing')]
+            continue
+        found[stage] = [row for row in stage_differences(expected, _read(actual))
+                        if not is_accepted(accepted, scenario, stage, row[0])]
+    return found
 
 
 def compare(folders, results, accepted, limit):
     """Print how results/SCENARIO/STAGE.json differ from the stages of FOLDER/expected.jsonl.
 
-    Return (passed, failed): numbers of stages. A stage that was not recorded has failed.
+    Return (passed, failed, skipped): numbers of stages. A stage that was not recorded has failed.
     """
-    passed = failed = 0
+    passed = failed = left_out = 0
     for folder in folders:
         scenario = os.path.basename(folder)
-        for expected in recorded(folder):
-            stage = expected['stage']
-            actual = os.path.join(results, scenario, stage + '.json')
-            if not os.path.exists(actual):
-                print('missing', scenario, stage)
-                failed += 1
-                continue
-            differences = [row for row in stage_differences(expected, _read(actual))
-                           if not is_accepted(accepted, scenario, stage, row[0])]
+        reason = skipped(results, scenario)
+        if reason:
+            print(f'skipped {scenario}: {reason}')
+            left_out += len(recorded(folder))
+            continue
+        for stage, differences in compare_scenario(folder, results, accepted).items():
             if not differences:
                 passed += 1
                 continue
@@ -126,4 +164,12 @@ def compare(folders, results, accepted, limit):
             print(f'differs {scenario} {stage}: {len(differences)}')
             for pointer, wanted, got in differences[:limit]:
                 print(f'    {pointer}: {str(wanted)[:120]} -> {str(got)[:120]}')
-    return passed, failed
+    return passed, failed, left_out
+
+
+def unused(accepted):
+    """Print the accepted differences that were not found; return their number."""
+    rows = [row for row in accepted if not row.get('used')]
+    for row in rows:
+        print('accepted, but not found:', json.dumps(row, sort_keys=True))
+    return len(rows)

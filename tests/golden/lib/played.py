@@ -260,7 +260,7 @@ class Provisioner:
         pools = kubeapi.list_all('NodePool')
         if not pools:
             return
-        claims = kubeapi.list_all('NodeClaim')
+        claims = kubeapi.list_all('NodeClaim', fresh=True)  # those that were made a moment ago count
         for pool in pools:
             metadata = pool['metadata']
             labels = metadata.get('labels', {})
@@ -424,6 +424,10 @@ class VolumeProvisioner:
             selected = 'volume.kubernetes.io/selected-node' in metadata.get('annotations', {})
             if storage_class == 'kaito-local-nvme-disk' and not selected:
                 continue
+            if 'PersistentVolume' in kubeapi.unserved:
+                self._bind(metadata)
+                self._served.add(metadata['uid'])
+                continue
             kubeapi.create({
                 'apiVersion': 'v1',
                 'kind': 'PersistentVolume',
@@ -445,6 +449,13 @@ class VolumeProvisioner:
                 },
             })
             self._served.add(metadata['uid'])
+
+    @staticmethod
+    def _bind(metadata):
+        """As the controller of volumes would leave the claim, where there are neither volumes nor their controller."""
+        bound = {'metadata': {'annotations': {'pv.kubernetes.io/bind-completed': 'yes'}}}
+        kubeapi.patch('PersistentVolumeClaim', metadata['namespace'], metadata['name'], bound)
+        kubeapi.patch_status('PersistentVolumeClaim', metadata['namespace'], metadata['name'], {'phase': 'Bound'})
 
 
 class _LogHandler(BaseHTTPRequestHandler):
@@ -482,11 +493,19 @@ def start_log_server():
     threading.Thread(target=log_server.serve_forever, daemon=True).start()
 
 
+PARTS = 4
+
+
 class Cluster:
-    """All played parts, polling the API server in threads of their own."""
+    """All played parts, in threads of their own: they poll the API server, or wake up when the mirror says so."""
 
     def __init__(self):
         self.errors = 0
+        self._rounds = {}  # action -> when its last complete round began
+
+    def has_looked_since(self, moment):
+        """Tell whether all parts have had a round that began after the moment, and ended."""
+        return len(self._rounds) == PARTS and min(self._rounds.values()) > moment
 
     def start(self):
         provisioner = Provisioner()
@@ -498,15 +517,21 @@ class Cluster:
         )
         for action, pause in loops:
             threading.Thread(target=self._loop, args=(action, pause), daemon=True).start()
-        start_log_server()
+        if not settings.EMBEDDED:
+            start_log_server()
 
     def _loop(self, action, pause):
+        version = 0
         while True:
+            if kubeapi.mirror:
+                version = kubeapi.mirror.wait(version, pause)
+            began = time.time()
             try:
                 if GATES:
                     action()
+                self._rounds[action.__qualname__] = began
             except Exception:  # the next round tries again
                 self.errors += 1
                 if os.environ.get('GOLDEN_DEBUG'):
                     traceback.print_exc()
-            time.sleep(pause)
+            time.sleep(0.02 if kubeapi.mirror else pause)

@@ -45,7 +45,8 @@ _REPLICASET_POD = re.compile('-[a-z0-9]{8,10}-' + _SUFFIX)
 _JOB_POD = re.compile('(?<=[a-z0-9])-(?!RAND)' + _SUFFIX)
 
 
-def _list_if_served(kind, namespace=None):
+def list_if_served(kind, namespace=None):
+    """Return the objects of a kind; none when the API server does not know the kind."""
     try:
         return kubeapi.list_all(kind, namespace)
     except kubeapi.ApiError as error:
@@ -70,15 +71,13 @@ def _collect_objects(namespace, extra_nodes):
     """Return the namespace's objects, and the cluster-scoped ones that were made for it."""
     objects = []
     for kind in NAMESPACED_KINDS:
-        for obj in _list_if_served(kind, namespace):
-            obj['kind'] = kind
-            obj.setdefault('apiVersion', kubeapi.api_version(kind))
+        for obj in list_if_served(kind, namespace):
+            obj = {'apiVersion': kubeapi.api_version(kind), **obj, 'kind': kind}
             if not _is_background(obj):
                 objects.append(obj)
     for kind in CLUSTER_KINDS:
-        for obj in _list_if_served(kind):
-            obj['kind'] = kind
-            obj['apiVersion'] = kubeapi.api_version(kind)
+        for obj in list_if_served(kind):
+            obj = {**obj, 'kind': kind, 'apiVersion': kubeapi.api_version(kind)}
             if kind == 'ModelMirror':
                 owned = obj.get('spec', {}).get('jobNamespace') in (namespace, None, '')
             else:

@@ -360,6 +360,40 @@ static void claim_templates_are_refused(void **state)
     arena_free(w.a);
 }
 
+static void claims_are_made_where_somebody_binds_them(void **state)
+{
+    struct world w;
+    world_init(&w, "Parallel", 2);
+    struct arena *a = w.a;
+    struct json *spec = json_get(w.set, "spec");
+    json_set(a, spec, "volumeClaimTemplates",
+             ARR(yaml_of(a, "metadata: {name: data, labels: {tier: fast}}\n"
+                            "spec: {storageClassName: disk}\n"
+                            "status: {phase: Pending}\n")));
+    struct statefulset_view v = {
+        .set = w.set, .pods = w.pods, .revisions = w.revisions, .now_wall = T0, .volumes = true
+    };
+    statefulset_decide(a, &v, &w.plan);
+    assert_null(w.plan.unsupported);
+    assert_string_equal(CREATES(&w), "web-0 web-1");
+    assert_string_equal(names(&w, w.plan.create_claims), "data-web-0 data-web-1");
+    const struct json *claim = json_at(w.plan.create_claims, 1);
+    assert_string_equal(meta_label(claim, "tier"), "fast");
+    assert_string_equal(meta_label(claim, "app"), "web");
+    assert_string_equal(meta_namespace(claim), "ns");
+    assert_string_equal(json_find_str(claim, "spec", "storageClassName"), "disk");
+    assert_null(json_get(claim, "status"));
+    assert_false(meta_controlled_by(claim, "s1")); /* they stay when the set goes */
+    const struct json *volume =
+        json_at(json_find(json_at(w.plan.create_pods, 1), "spec", "volumes"), 0);
+    assert_string_equal(json_find_str(volume, "name"), "data");
+    assert_string_equal(json_find_str(volume, "persistentVolumeClaim", "claimName"), "data-web-1");
+    json_set(a, spec, "persistentVolumeClaimRetentionPolicy", OBJ("whenDeleted", STR("Delete")));
+    statefulset_decide(a, &v, &w.plan);
+    assert_true(meta_controlled_by(json_at(w.plan.create_claims, 0), "s1"));
+    arena_free(w.a);
+}
+
 static void the_hash_depends_on_the_template_only(void **state)
 {
     struct world w;
@@ -379,4 +413,5 @@ UNIT_TESTS(TEST(parallel_makes_all_at_once), TEST(ordered_waits_for_each), TEST(
            TEST(on_delete_changes_nothing_by_itself), TEST(going_back_uses_the_old_revision_again),
            TEST(history_is_limited), TEST(ordinals_may_start_higher),
            TEST(availability_waits_min_ready_seconds), TEST(claim_templates_are_refused),
+           TEST(claims_are_made_where_somebody_binds_them),
            TEST(the_hash_depends_on_the_template_only))
