@@ -85,6 +85,7 @@ struct json *mirror_job(struct arena *a, const struct operator_settings *setting
     return OBJ("apiVersion", STR("batch/v1"),
                "kind", STR("Job"),
                "metadata", OBJ("name", STR(mirror_job_name(a, mirror)),
+                               "generateName", STRF("%s-download-", meta_name(mirror)), /* what looks for it by that finds it */
                                "namespace", STR(json_find_str(spec, "jobNamespace")),
                                "labels", OBJ(MIRROR_LABEL, STR(meta_name(mirror)))),
                "spec", OBJ("backoffLimit", INT(3),
