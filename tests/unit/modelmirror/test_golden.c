@@ -70,8 +70,10 @@ static struct json *made(struct arena *a, const struct write *w)
     struct json *pod = (struct json *)json_find(obj, "spec", "template", "spec");
     hide_scripts(a, json_get(pod, "containers"));
     hide_scripts(a, json_get(pod, "initContainers"));
-    if (w->resource == &KUBE_JOBS)
+    if (w->resource == &KUBE_JOBS) { /* the recording has left out what names are made from */
         json_set_str(a, json_get(obj, "metadata"), "name", "172f34-download-RAND");
+        assert_true(json_del(json_get(obj, "metadata"), "generateName"));
+    }
     strip(obj);
     return obj;
 }
