@@ -131,6 +131,21 @@ static bool play_pods(struct stage *s, struct arena *a)
     return changed;
 }
 
+static bool play_jobs(struct stage *s, struct arena *a)
+{
+    bool changed = false;
+    JSON_FOREACH(it, all_of(s, a, &KUBE_JOBS)) {
+        const struct json *status = json_get(it.value, "status");
+        if (meta_deleting(it.value) || json_find_int(status, 0, "active") > 0 ||
+            json_find_int(status, 0, "succeeded") > 0)
+            continue;
+        world_patch(&s->w, &KUBE_JOBS, NS, meta_name(it.value), "status",
+                    "{'status':{'active':1,'ready':1}}");
+        changed = true;
+    }
+    return changed;
+}
+
 #define GPU_STATUS                                                                                 \
     "{'status':{'capacity':{'nvidia.com/gpu':'1'},'allocatable':{'nvidia.com/gpu':'1'},"           \
     "'conditions':[{'type':'Ready','status':'True','reason':'KubeletReady'}]}}"
@@ -225,6 +240,7 @@ static bool play_pools(struct stage *s, struct arena *a)
 static bool play(struct stage *s, struct arena *a)
 {
     bool changed = play_pods(s, a);
+    changed |= play_jobs(s, a);
     if (s->provisions && s->w.settings.provisioner == PROVISIONER_KARPENTER)
         changed |= play_pools(s, a);
     if (s->provisions) {
@@ -291,8 +307,15 @@ bool stage_settle(struct stage *s)
 static bool differs_by_nature(const char *key)
 {
     static const char *const keys[] = {
-        "uid",       "resourceVersion", "creationTimestamp", "managedFields",
-        "clusterIP", "clusterIPs",      "lastTransitionTime"
+        "uid",
+        "resourceVersion",
+        "creationTimestamp",
+        "managedFields",
+        "clusterIP",
+        "clusterIPs",
+        "lastTransitionTime",
+        "controller-uid",
+        "batch.kubernetes.io/controller-uid",
     };
     for (size_t i = 0; i < COUNT_OF(keys); i++)
         if (STREQ(key, keys[i]))
@@ -320,8 +343,9 @@ static void erase(char *text, const char *word)
 char *stage_dump(struct stage *s)
 {
     static const struct kube_resource *const resources[] = {
-        &KUBE_WORKSPACES, &KUBE_STATEFULSETS, &KUBE_SERVICES,   &KUBE_CONTROLLER_REVISIONS,
-        &KUBE_CONFIGMAPS, &KUBE_NODES,        &KUBE_NODECLAIMS, &KUBE_NODEPOOLS,
+        &KUBE_WORKSPACES,           &KUBE_STATEFULSETS, &KUBE_SERVICES,
+        &KUBE_CONTROLLER_REVISIONS, &KUBE_CONFIGMAPS,   &KUBE_NODES,
+        &KUBE_NODECLAIMS,           &KUBE_NODEPOOLS,    &KUBE_JOBS,
     };
     AUTO_ARENA a = arena_new();
     AUTO_BUF out = BUF_INIT(16 * MIB);

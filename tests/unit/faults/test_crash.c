@@ -138,6 +138,30 @@ static void change_template(struct stage *s)
                 "{'inference':{'template':{'spec':{'containers':[{'name':'c','image':'a:2'}]}}}}");
 }
 
+#define TUNING(file)                                                                               \
+    "'tuning':{'preset':{'name':'phi-3-mini-128k-instruct'},'method':'lora','input':{'urls':["     \
+    "'https://example.com/" file "']},'output':{'image':'r.io/o:1','imagePushSecret':'s'}}"
+
+static void create_tuning(struct stage *s)
+{
+    create(s, "{'apiVersion':'kaito.sh/v1beta1','kind':'Workspace','metadata':{'name':'w'},"
+              "'resource':{'labelSelector':{'matchLabels':{'apps':'x'}}}," TUNING("a") "}");
+}
+
+static void change_tuning(struct stage *s)
+{
+    world_patch(&s->w, &KUBE_WORKSPACES, NS, "w", NULL, "{" TUNING("b") "}");
+}
+
+static void finish_tuning(struct stage *s)
+{
+    world_patch(&s->w, &KUBE_JOBS, NS, "w", "status",
+                "{'status':{'active':0,'ready':0,'succeeded':1,"
+                "'startTime':'2026-01-01T00:00:00Z','completionTime':'2026-01-01T01:00:00Z',"
+                "'conditions':[{'type':'SuccessCriteriaMet','status':'True'},"
+                "{'type':'Complete','status':'True'}]}}");
+}
+
 static void delete_workspace(struct stage *s)
 {
     world_delete(&s->w, &KUBE_WORKSPACES, NS, "w");
@@ -171,6 +195,10 @@ static const struct scenario scenarios[] = {
     { "a NodePool", node_pools, NULL, create_on_machine },
     { "a NodePool for three", node_pools, NULL, create_on_machines },
     { "deletion with a NodePool", node_pools, create_on_machine, delete_workspace },
+    { "a tuning", gpu_node, NULL, create_tuning },
+    { "a tuning that ends", gpu_node, create_tuning, finish_tuning },
+    { "a tuning that is changed", gpu_node, create_tuning, change_tuning },
+    { "deletion of a tuning", gpu_node, create_tuning, delete_workspace },
 };
 
 /* ---- one run -------------------------------------------------------------------------------------------------------- */
