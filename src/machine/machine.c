@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "kube/meta.h"
 #include "machine/endpoints.h"
+#include "machine/job.h"
 #include "machine/kubelet.h"
 #include "machine/logs.h"
 #include "machine/node.h"
@@ -31,11 +32,13 @@ struct machine {
     struct event_recorder *kubelet_events;
     struct event_recorder *scheduler_events;
     struct event_recorder *statefulset_events;
+    struct event_recorder *job_events;
     struct event_recorder *proxy_events;
     struct kubelet *kubelet;
     struct status_writer *writer;
     struct trash *trash;
     struct statefulsets *statefulsets;
+    struct jobs *jobs;
     struct endpoints_controller *endpoints;
     struct scheduler *scheduler;
     struct proxy *proxy;
@@ -104,6 +107,13 @@ static void add_controllers(struct machine *m, struct informer *nodes, struct in
             .clock = m->o.clock,
         },
         &c);
+    manager_add(m->manager, c);
+    m->jobs = jobs_new(&(struct job_sources){ .client = client,
+                                              .jobs = informer(m, &KUBE_JOBS, false),
+                                              .pods = m->pods,
+                                              .events = m->job_events,
+                                              .clock = m->o.clock },
+                       &c);
     manager_add(m->manager, c);
     m->scheduler = scheduler_new(
         &(struct scheduler_sources){
@@ -181,6 +191,7 @@ int machine_new(const struct machine_options *options, struct machine **ret, str
     m->kubelet_events = recorder(m, "kubelet", true);
     m->scheduler_events = recorder(m, "default-scheduler", false);
     m->statefulset_events = recorder(m, "statefulset-controller", false);
+    m->job_events = recorder(m, "job-controller", false);
     m->proxy_events = recorder(m, "kube-proxy", true);
     m->pods = informer(m, &KUBE_PODS, false);
     struct informer *services = informer(m, &KUBE_SERVICES, false);
@@ -244,12 +255,13 @@ void machine_free(struct machine *m)
     if (m->manager)
         manager_free(m->manager);
     statefulsets_free(m->statefulsets);
+    jobs_free(m->jobs);
     scheduler_free(m->scheduler);
     endpoints_controller_free(m->endpoints);
     status_writer_free(m->writer);
     trash_free(m->trash);
     struct event_recorder *recorders[] = { m->kubelet_events, m->scheduler_events,
-                                           m->statefulset_events, m->proxy_events };
+                                           m->statefulset_events, m->job_events, m->proxy_events };
     for (size_t i = 0; i < COUNT_OF(recorders); i++)
         if (recorders[i])
             event_recorder_free(recorders[i]);
