@@ -99,6 +99,14 @@ static bool owned_by(const struct json *obj, const char *kind, const char *name)
     return false;
 }
 
+/* Nobody owns the mirror of a model and its claim: other Workspaces may stream it too. */
+static bool is_mirror(const struct json *obj, const char *mirror)
+{
+    const char *kind = json_find_str(obj, "kind");
+    return mirror && STREQ(meta_name(obj), mirror) &&
+           (str_eq(kind, "ModelMirror") || str_eq(kind, "PersistentVolumeClaim"));
+}
+
 /* Nodes have labels in the place of an owner. */
 static bool made_for(const struct json *obj, const char *ns, const char *name)
 {
@@ -113,12 +121,13 @@ static bool made_for(const struct json *obj, const char *ns, const char *name)
     return STREQ(meta_namespace(obj), ns) && owned_by(obj, "Workspace", name);
 }
 
-static void print_created(const struct plan *p, const char *ns, const char *name)
+static void print_created(const struct plan *p, const char *ns, const char *name,
+                          const char *mirror)
 {
     const char *before = NULL;
     JSON_FOREACH(it, p->created) {
         const char *kind = json_find_str(it.value, "kind");
-        if (!made_for(it.value, ns, name))
+        if (!made_for(it.value, ns, name) && !is_mirror(it.value, mirror))
             continue;
         if (!str_eq(kind, before))
             printf("%s%s %s", before ? "\n          " : "  makes   ", kind, meta_name(it.value));
@@ -147,7 +156,7 @@ static void print_workspace(const struct plan *p, const struct json *w)
     if (waiting)
         printf("  waits (%s): %s\n", json_find_str(waiting, "reason"),
                json_find_str(waiting, "message"));
-    print_created(p, ns, name);
+    print_created(p, ns, name, json_find_str(w, "mirror"));
     JSON_FOREACH(it, p->warnings)
         if (str_eq(json_find_str(it.value, "name"), name) &&
             str_eq(json_find_str(it.value, "namespace"), ns))

@@ -1,6 +1,7 @@
 /* The reasons of a decision, in figures. */
 #include "catalog/estimate.h"
 #include "workspace/decide_internal.h"
+#include "workspace/streaming.h"
 #include "json/build.h"
 
 #define GIB_F 1073741824.0
@@ -45,12 +46,15 @@ struct json *workspace_explain(struct arena *a, const struct decide_input *in)
         d.problem.reason ? OBJ("reason", STR(d.problem.reason), "message", STR(d.problem.message))
                          : NULL;
     struct json *waiting =
-        !problem && !d.ws.deleting && !d.nodes.ready
+        !problem && !d.ws.deleting && (!d.nodes.ready || !d.resource_ready)
             ? OBJ("reason", STR(d.nodes.resource.reason), "message", STR(d.nodes.resource.message))
             : NULL;
     return OBJ("model", STR(d.choice.model), "engine",
                STR(d.choice.engine ? d.choice.engine->name : NULL), "instanceType",
                STR(type && *type ? type : NULL), "nodes",
                d.target_nodes > 0 ? INT(d.target_nodes) : NULL, "gpu", explain_gpu(&d), "memory",
-               explain_memory(&d), "problem", problem, "waiting", waiting);
+               explain_memory(&d), "problem", problem, "waiting", waiting, "mirror",
+               d.streaming
+                   ? STR(streaming_mirror_name(a, streaming_model_id(a, in->catalog, &d.ws)))
+                   : NULL);
 }

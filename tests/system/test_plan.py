@@ -211,6 +211,41 @@ def test_models_that_others_keep_are_streamed(tmp_path):
     assert result.returncode == 1 and "stream-source-type" in result.stdout
 
 
+BLOB_CLASS = """
+---
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: blob}
+provisioner: blob.csi.azure.com
+"""
+
+
+def test_models_that_are_mirrored_first(tmp_path):
+    args = (*STREAMING, "--default-model-mirror-storage-class", "blob")
+    result = plan(QUICK_START, "-o", "json", *args, objects=AZURE + BLOB_CLASS, tmp_path=tmp_path)
+    objects = json.loads(result.stdout)["objects"]
+    (mirror,) = [o for o in objects if o["kind"] == "ModelMirror"]
+    assert mirror["spec"]["mode"] == "Managed" and mirror["spec"]["storage"]["storageClassName"] == "blob"
+    assert names(objects, "PersistentVolumeClaim") == names(objects, "ModelMirror")
+    result = plan(QUICK_START, *args, objects=AZURE + BLOB_CLASS, tmp_path=tmp_path)
+    assert "waits (ModelMirrorNotReady)" in result.stdout, result.stdout
+    assert f"ModelMirror {mirror['metadata']['name']}" in result.stdout
+    lacking = plan(QUICK_START, *args, objects=AZURE, tmp_path=tmp_path)
+    assert "there is no StorageClass blob" in lacking.stdout, lacking.stdout
+
+
+def test_weights_go_to_local_disks(tmp_path):
+    workspace = changed(resource__instanceType="Standard_ND96isr_H100_v5")
+    local = BLOB_CLASS.replace("name: blob", "name: kaito-local-nvme-disk")
+    claims = []
+    for objects in (None, local):
+        result = json.loads(plan(workspace, "-o", "json", objects=objects, tmp_path=tmp_path).stdout)
+        (workload,) = [o for o in result["objects"] if o["kind"] == "StatefulSet"]
+        claims.append(workload["spec"].get("volumeClaimTemplates"))
+    assert not claims[0]
+    assert claims[1][0]["spec"]["storageClassName"] == "kaito-local-nvme-disk"
+
+
 def test_streaming_needs_its_driver():
     result = plan(QUICK_START, *STREAMING)
     assert result.returncode == 1 and "blob.csi.azure.com" in result.stdout
