@@ -63,7 +63,7 @@ static struct json *sampler(struct arena *a, const struct json *spec)
                "image", STR(IMAGE),
                "restartPolicy", STR("Always"),
                "command", ARR(STR("/bin/sh"), STR("-c")),
-               "args", ARR(STR("exec python3 -c \"$SAMPLER_SCRIPT\"\n")),
+               "args", ARR(STR("#!/bin/sh\nexec python3 -c \"$SAMPLER_SCRIPT\"\n")),
                "env", ARR(variable(a, "MODEL_ID", json_find_str(spec, "source", "modelID")),
                           variable(a, "EXCLUDE_PATTERNS", "original/*"),
                           variable(a, "SAMPLER_SCRIPT", data_sample_download),

@@ -1,3 +1,4 @@
+#!/bin/sh
 # Fetches the model $MODEL_ID from Hugging Face into /models/$MODEL_ID.
 set -u
 folder=/models/$MODEL_ID

@@ -42,7 +42,7 @@ _FLAG = r"--[A-Za-z0-9_.-]+(?:=(?:'[^']*'|\"[^\"]*\"|[^\s;'\"])*)?"
 _FLAG_RUN = re.compile(_FLAG + r'(?: ' + _FLAG + r')+(?=[\s;]|$)')
 _SUFFIX = '[bcdfghjklmnpqrstvwxz2456789]{5}$'
 _REPLICASET_POD = re.compile('-[a-z0-9]{8,10}-' + _SUFFIX)
-_JOB_POD = re.compile('(?<=[a-z0-9])-(?!RAND)' + _SUFFIX)
+_JOB_POD = re.compile('(?<=[A-Za-z0-9])-(?!RAND)' + _SUFFIX)
 
 
 def list_if_served(kind, namespace=None):
