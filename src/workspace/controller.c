@@ -1,7 +1,6 @@
 /* Informers, keys and the reconcile function. Everything that a decision depends on is watched, so
  * that nothing has to be asked for again and again; the exception is the model store, whose files
  * nobody announces. */
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,13 +10,12 @@
 #include "base/str.h"
 #include "kube/meta.h"
 #include "kube/selector.h"
+#include "operator/echo.h"
 #include "operator/node_classes.h"
 #include "workspace/apply.h"
 #include "workspace/streaming.h"
 
 #define WORKERS 5
-/* How long a reconcile waits at most for its own last write to come back by the watch. */
-#define ECHO_WAIT_MS 1000
 #define GIVE_WAY_MS 500
 #define RUSH_NS (2 * NS_PER_S)
 #define LONGEST_RUSH_NS (30 * NS_PER_S)
@@ -34,8 +32,7 @@ struct workspace_controller {
     struct controller *controller;
     struct node_classes *node_classes; /* NULL: there are none to make */
     int64_t newest_ns;                 /* when a new Workspace was seen last; atomic; 0: none was */
-    pthread_mutex_t lock;
-    struct map *written; /* key -> resourceVersion of our last write, until the cache has it */
+    struct echo *echo;
 };
 
 const char *workspace_state(const struct json *workspace)
@@ -48,33 +45,6 @@ const char *workspace_state(const struct json *workspace)
 static bool is_known(const struct kube_object *workspace)
 {
     return strstr(workspace->text, "\"" WORKSPACE_FINALIZER "\"");
-}
-
-/* ---- our own writes ------------------------------------------------------------------------------------------------- */
-
-/* A decision over a copy that lacks our last write would repeat it, with another time. */
-static bool cache_is_behind(struct workspace_controller *w, const char *key, const char *version)
-{
-    int64_t cached = 0, own = 0;
-    bool behind = false;
-    pthread_mutex_lock(&w->lock);
-    const char *written = map_get(w->written, key);
-    if (written && str_to_int64(written, &own) == 0 && str_to_int64(version, &cached) == 0)
-        behind = cached < own;
-    if (written && !behind)
-        map_del(w->written, key);
-    pthread_mutex_unlock(&w->lock);
-    return behind;
-}
-
-static void remember_write(struct workspace_controller *w, const char *key, const char *version)
-{
-    pthread_mutex_lock(&w->lock);
-    if (version)
-        map_set(w->written, key, mem_strdup(version));
-    else
-        map_del(w->written, key);
-    pthread_mutex_unlock(&w->lock);
 }
 
 /* ---- many at once --------------------------------------------------------------------------------------------------- */
@@ -131,14 +101,14 @@ static int reconcile(void *ctx, const char *key, struct arena *a, struct reconci
     if (r < 0)
         return r;
     if (state == OBSERVE_ABSENT) {
-        remember_write(w, key, NULL);
+        echo_remember(w->echo, key, NULL);
         return 0;
     }
     if (state == OBSERVE_TOO_SOON) {
         ret->requeue_after_ms = NODES_WAIT_MS;
         return 0;
     }
-    if (cache_is_behind(w, key, meta_resource_version(observed.workspace))) {
+    if (echo_awaited(w->echo, key, meta_resource_version(observed.workspace))) {
         ret->requeue_after_ms = ECHO_WAIT_MS;
         return 0;
     }
@@ -148,7 +118,7 @@ static int reconcile(void *ctx, const char *key, struct arena *a, struct reconci
     const char *version = NULL;
     r = workspace_apply(a, &w->target, w->caches.nodes, &in, &decision, &version, err);
     if (version)
-        remember_write(w, key, version);
+        echo_remember(w->echo, key, version);
     decision_requeue(&decision, decision_makes_machines(&decision) ? ECHO_WAIT_MS : 0);
     ret->requeue_after_ms = decision.requeue_ms;
     return r;
@@ -382,8 +352,7 @@ int workspace_controller_add(struct manager *m, struct kube_client *c,
     w->catalog = catalog_new();
     w->types = go_types_new();
     w->target = (struct apply_target){ .client = c, .events = events };
-    pthread_mutex_init(&w->lock, NULL);
-    w->written = map_new(free);
+    w->echo = echo_new();
     add_informers(w, m);
     w->controller = controller_new(&(struct controller_options){
         .name = "workspace",
@@ -405,8 +374,7 @@ void workspace_controller_free(struct workspace_controller *w)
         return;
     node_classes_free(w->node_classes);
     nodes_cache_free(w->caches.nodes);
-    map_free(w->written);
-    pthread_mutex_destroy(&w->lock);
+    echo_free(w->echo);
     go_types_free(w->types);
     catalog_free(w->catalog);
     free(w);
