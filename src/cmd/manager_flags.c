@@ -17,7 +17,7 @@
 
 const char manager_flags_usage[] = "kaito manager [flags]";
 
-static const struct manager_flags DEFAULTS = {
+const struct manager_flags MANAGER_FLAGS_DEFAULT = {
     .metrics_address = ":8080",
     .health_address = ":8081",
     .qps = 100,
@@ -37,7 +37,7 @@ static const struct manager_flags DEFAULTS = {
 
 int manager_flags_parse(int argc, char **argv, struct manager_flags *ret, struct error **err)
 {
-    *ret = DEFAULTS;
+    *ret = MANAGER_FLAGS_DEFAULT;
     struct manager_flags *f = ret;
     struct flag flags[] = {
         { "kubeconfig", FLAG_STRING, &f->kubeconfig, "FILE",
@@ -359,30 +359,38 @@ static int make_estimator(const struct manager_flags *f, struct operator_setting
     return 0;
 }
 
+int manager_settings_make(struct arena *a, const struct manager_flags *f,
+                          char *(*env)(const char *name), const char *account_namespace,
+                          struct operator_settings *ret, struct error **err)
+{
+    *ret = (struct operator_settings){ .gates = GATES_DEFAULT };
+    ret->release_namespace =
+        first_of(account_namespace, env("RELEASE_NAMESPACE"), DEFAULT_NAMESPACE);
+    int r = gates_parse(str_or_empty(f->feature_gates), &ret->gates, err);
+    if (r == 0)
+        r = make_provisioner(a, f, ret, err);
+    if (r == 0)
+        r = make_image_family(a, f, ret, err);
+    if (r == 0)
+        r = make_cloud(f, env, ret, err);
+    if (r == 0)
+        r = make_mirror(f, ret, err);
+    if (r == 0)
+        r = make_estimator(f, ret, err);
+    return r;
+}
+
 int manager_config_make(struct arena *a, const struct manager_flags *f,
                         char *(*env)(const char *name), const char *account_namespace,
                         struct manager_config *ret, struct error **err)
 {
-    *ret = (struct manager_config){ .settings.gates = GATES_DEFAULT };
-    struct operator_settings *s = &ret->settings;
-    s->release_namespace = first_of(account_namespace, env("RELEASE_NAMESPACE"), DEFAULT_NAMESPACE);
-    ret->hf_token = str_or_empty(env("HF_TOKEN"));
+    *ret = (struct manager_config){ 0 };
     if (f->burst < 0 || f->burst > MAX_BURST)
         return error_set(err, ERROR_INVALID, "--kube-client-burst is %lld; it must be from 0 to %d",
                          (long long)f->burst, MAX_BURST);
     int r = make_logging(f, ret, err);
     if (r == 0)
-        r = gates_parse(str_or_empty(f->feature_gates), &s->gates, err);
-    if (r == 0)
-        r = make_provisioner(a, f, s, err);
-    if (r == 0)
-        r = make_image_family(a, f, s, err);
-    if (r == 0)
-        r = make_cloud(f, env, s, err);
-    if (r == 0)
-        r = make_mirror(f, s, err);
-    if (r == 0)
-        r = make_estimator(f, s, err);
+        r = manager_settings_make(a, f, env, account_namespace, &ret->settings, err);
     if (r == 0)
         r = make_webhook(f, env, ret, err);
     return r;

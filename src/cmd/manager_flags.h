@@ -35,6 +35,9 @@ struct manager_flags {
     } ignored;
 };
 
+/* As when nothing is given. */
+extern const struct manager_flags MANAGER_FLAGS_DEFAULT;
+
 /* -ERROR_INVALID: the command line is wrong; -ERROR_CANCELLED: help was printed. Operands count as
  * wrong: Go would take "--webhook false" for a flag and an operand, and ignore all that follows. */
 int manager_flags_parse(int argc, char **argv, struct manager_flags *ret, struct error **err);
@@ -47,7 +50,6 @@ struct manager_config {
     const char *webhook_service;        /* "": no webhook is served */
     uint16_t webhook_port;
     const char *webhook_namespace; /* of the Service and the Secret */
-    const char *hf_token;          /* for look-ups at Hugging Face; "" when there is none */
 };
 
 /* env: getenv() or a stand-in for tests. account_namespace: what the service account's file says,
@@ -56,3 +58,8 @@ struct manager_config {
 int manager_config_make(struct arena *a, const struct manager_flags *f,
                         char *(*env)(const char *name), const char *account_namespace,
                         struct manager_config *ret, struct error **err);
+
+/* Only what the controllers read of it. */
+int manager_settings_make(struct arena *a, const struct manager_flags *f,
+                          char *(*env)(const char *name), const char *account_namespace,
+                          struct operator_settings *ret, struct error **err);

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "cmd/manager_flags.h"
 #include "kube/client.h"
 #include "kube/config.h"
 #include "kube/meta.h"
@@ -37,96 +38,26 @@ struct offline_flags offline_flags_default(void)
 
 /* ---- settings ----------------------------------------------------------------------------------- */
 
-/* Which of the words it is, -1 when it is none. */
-static int one_of(const char *value, const char *const *words, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (str_eq(value, words[i]))
-            return (int)i;
-    return -1;
-}
-
-static int read_word(const char *flag, const char *value, const char *const *words, size_t n,
-                     int *ret, struct error **err)
-{
-    AUTO_ARENA a = arena_new();
-    *ret = one_of(value, words, n);
-    if (*ret >= 0)
-        return 0;
-    return error_set(err, ERROR_INVALID, "--%s is \"%s\"; it can be %s", flag, str_or_empty(value),
-                     str_join(a, (char *const *)words, n, ", "));
-}
-
-static int read_node_classes(struct arena *a, const struct offline_flags *f,
-                             struct operator_settings *s, struct error **err)
-{
-    struct json *classes = NULL;
-    if (str_empty(f->node_classes))
-        return 0;
-    int r = json_parse(a, f->node_classes, strlen(f->node_classes), &classes, err);
-    if (r < 0)
-        return error_prefix(err, r, "--karpenter-node-classes");
-    JSON_FOREACH(it, classes)
-        if (it.key || str_empty(json_find_str(it.value, "name")))
-            classes = NULL;
-    if (!json_is_array(classes))
-        return error_set(err, ERROR_INVALID,
-                         "--karpenter-node-classes must be a list of {\"name\", \"default\", "
-                         "\"spec\"}");
-    s->node_classes = classes;
-    return 0;
-}
-
-/* The provisioner decides about this gate, whatever is written in it. */
-static int read_gates(const struct offline_flags *f, struct operator_settings *s,
-                      struct error **err)
-{
-    s->gates = GATES_DEFAULT;
-    int r = gates_parse(str_or_empty(f->feature_gates), &s->gates, err);
-    s->gates.on[GATE_NO_NODE_PROVISIONING] = s->provisioner == PROVISIONER_BYO;
-    return r;
-}
+/* Those of KAITO's chart. */
+#define CHART_NODE_CLASSES                                                                         \
+    "[{\"name\":\"image-family-ubuntu\",\"default\":true,"                                         \
+    "\"spec\":{\"imageFamily\":\"Ubuntu2204\",\"osDiskSizeGB\":300}},"                             \
+    "{\"name\":\"image-family-azure-linux\","                                                      \
+    "\"spec\":{\"imageFamily\":\"AzureLinux\",\"osDiskSizeGB\":300}}]"
 
 int offline_settings(struct arena *a, const struct offline_flags *f, struct operator_settings *ret,
                      struct error **err)
 {
-    static const char *const clouds[] = { "azure", "aws", "arc" };
-    static const char *const provisioners[] = { "azure-gpu-provisioner", "karpenter", "byo" };
-    static const char *const families[] = { "ubuntu", "azurelinux" };
-    static const char *const estimators[] = { "reference", "precise" };
-    int cloud = 0;
-    int provisioner = 0;
-    int family = 0;
-    int estimator = 0;
-    int r = read_word("cloud", f->cloud, clouds, COUNT_OF(clouds), &cloud, err);
-    if (r == 0)
-        r = read_word("node-provisioner", f->node_provisioner, provisioners, COUNT_OF(provisioners),
-                      &provisioner, err);
-    if (r == 0 && !str_empty(f->image_family))
-        r = read_word("default-node-image-family", f->image_family, families, COUNT_OF(families),
-                      &family, err);
-    if (r == 0)
-        r = read_word("estimator", f->estimator, estimators, COUNT_OF(estimators), &estimator, err);
-    if (r < 0)
-        return r;
-    *ret = (struct operator_settings){
-        .provisioner = (enum node_provisioner)provisioner,
-        .cloud = clouds[cloud],
-        .image_registry = environment("PRESET_REGISTRY_NAME", "mcr.microsoft.com/aks/kaito"),
-        .release_namespace = str_or_empty(f->release_namespace),
-        .image_family = families[family],
-        .node_class_group = "karpenter.azure.com",
-        .node_class_kind = "AKSNodeClass",
-        .node_class_version = "v1beta1",
-        .node_class_resource = "aksnodeclasses",
-        .mirror_storage_class = str_or_empty(f->mirror_storage_class),
-        .streaming_service_account = str_or_empty(f->streaming_service_account),
-        .mirror_cpu = "3",
-        .mirror_memory = "8Gi",
-        .precise_estimator = estimator == 1,
-    };
-    r = read_gates(f, ret, err);
-    return r < 0 ? r : read_node_classes(a, f, ret, err);
+    struct manager_flags flags = MANAGER_FLAGS_DEFAULT;
+    flags.cloud = f->cloud;
+    flags.node_provisioner = f->node_provisioner;
+    flags.feature_gates = f->feature_gates;
+    flags.node_classes = str_empty(f->node_classes) ? CHART_NODE_CLASSES : f->node_classes;
+    flags.image_family = f->image_family;
+    flags.estimator = f->estimator;
+    flags.mirror_storage_class = f->mirror_storage_class;
+    flags.streaming_service_account = f->streaming_service_account;
+    return manager_settings_make(a, &flags, getenv, f->release_namespace, ret, err);
 }
 
 /* ---- objects ------------------------------------------------------------------------------------ */
@@ -153,7 +84,10 @@ static bool is_namespaced(const struct json *obj)
         "Node",      "StorageClass", "CSIDriver",    "ModelMirror",  "Namespace",
         "NodeClaim", "NodePool",     "AKSNodeClass", "EC2NodeClass", "CustomResourceDefinition"
     };
-    return one_of(json_find_str(obj, "kind"), cluster_wide, COUNT_OF(cluster_wide)) < 0;
+    for (size_t i = 0; i < COUNT_OF(cluster_wide); i++)
+        if (str_eq(json_find_str(obj, "kind"), cluster_wide[i]))
+            return false;
+    return true;
 }
 
 static void add_object(struct arena *a, struct json *list, const struct json *v, const char *ns)

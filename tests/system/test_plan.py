@@ -100,6 +100,12 @@ def test_karpenter_gets_pools():
     assert names(objects, "StatefulSet")
 
 
+def test_karpenter_without_classes_has_those_of_the_chart():
+    result = json.loads(plan(QUICK_START, "-o", "json", "--node-provisioner", "karpenter").stdout)
+    [pool] = [o for o in result["objects"] if o["kind"] == "NodePool"]
+    assert pool["spec"]["template"]["spec"]["nodeClassRef"]["name"] == "image-family-ubuntu"
+
+
 def test_own_nodes_come_from_the_objects(tmp_path):
     byo = changed(resource__instanceType=None)
     refused = plan(byo, "--node-provisioner", "byo")

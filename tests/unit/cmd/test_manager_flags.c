@@ -181,7 +181,7 @@ static void reads_the_environment(void **state)
         "CLOUD_PROVIDER",  "aws",        "PRESET_REGISTRY_NAME", "example.azurecr.io/kaito",
         "WEBHOOK_SERVICE", "svc",        "WEBHOOK_PORT",         "18082",
         "SYSTEM_NAMESPACE", "system",    "RELEASE_NAMESPACE",    "release",
-        "HF_TOKEN",        "hf_1",       NULL,
+        NULL,
     };
     environment = all;
     good(f, parse(f, NULL));
@@ -191,7 +191,6 @@ static void reads_the_environment(void **state)
     assert_string_equal(f->config.webhook_service, "svc");
     assert_int_equal(f->config.webhook_port, 18082);
     assert_string_equal(f->config.webhook_namespace, "system");
-    assert_string_equal(f->config.hf_token, "hf_1");
 
     /* a pod knows its namespace better than its environment */
     assert_int_equal(make(f, "kaito-here"), 0);
