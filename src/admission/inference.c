@@ -30,9 +30,9 @@ void check_preset_name(struct review *rv, const char *name, const char *field)
     size_t n = catalog_nearest(rv->ad->catalog, name, near, COUNT_OF(near));
     const char *hint = n > 0 ? arena_printf(rv->a, "the nearest are %s",
                                             str_join(rv->a, (char *const *)near, n, ", "))
-                             : "`kaito models` lists them";
+                             : "`kaito models catalog` lists them";
     if (!*name)
-        fault(rv, field, NULL, "is required; %s", "`kaito models` lists the presets");
+        fault(rv, field, NULL, "is required; %s", "`kaito models catalog` lists the presets");
     else if (catalog_retired(rv->ad->catalog, name))
         fault(rv, field, name, "is no longer supported; choose another preset");
     else

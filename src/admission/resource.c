@@ -61,18 +61,9 @@ static bool azure_family(const char *cloud, const char *type)
 
 static const char *nearest_types(struct review *rv, const char *cloud, const char *type)
 {
-    const struct catalog *c = rv->ad->catalog;
-    const char **names = arena_zalloc(rv->a, (sku_count(c) + 1) * sizeof(*names));
-    size_t n = 0;
-    for (size_t i = 0; i < sku_count(c); i++)
-        if (str_case_eq(sku_at(c, i)->cloud, cloud))
-            names[n++] = sku_at(c, i)->name;
     const char *near[3];
-    size_t found = str_nearest(type, names, n, near, COUNT_OF(near));
-    if (found == 0)
-        for (; found < MIN(COUNT_OF(near), n); found++)
-            near[found] = names[found];
-    return str_join(rv->a, (char *const *)near, found, ", ");
+    size_t n = sku_nearest(rv->a, rv->ad->catalog, cloud, type, near, COUNT_OF(near));
+    return str_join(rv->a, (char *const *)near, n, ", ");
 }
 
 /* A template says itself what it needs; of presets and tuning the memory and the number of GPUs

@@ -174,7 +174,7 @@ void multi_role_valid(struct review *rv, const struct json *obj)
     const struct json *spec = json_get(obj, "spec");
     const char *model = str_or_empty(json_find_str(spec, "model", "name"));
     if (!*model)
-        fault(rv, "spec.model.name", NULL, "is required; `kaito models` lists the presets");
+        fault(rv, "spec.model.name", NULL, "is required; `kaito models catalog` lists the presets");
     else if (!preset_name_valid(rv, model))
         warn(rv,
              "spec.model.name: \"%s\" is not a preset; the InferenceSets of the roles will be "

@@ -48,6 +48,21 @@ const struct sku *sku_find(const struct catalog *c, const char *cloud, const cha
     return NULL;
 }
 
+size_t sku_nearest(struct arena *a, const struct catalog *c, const char *cloud, const char *name,
+                   const char **ret, size_t max)
+{
+    const char **names = arena_alloc(a, (c->sku_count + 1) * sizeof(*names));
+    size_t count = 0;
+    for (size_t i = 0; i < c->sku_count; i++)
+        if (str_case_eq(c->skus[i].cloud, cloud) && sku_runs_cuda(&c->skus[i]))
+            names[count++] = c->skus[i].name;
+    size_t found = str_nearest(name, names, count, ret, max);
+    if (found == 0)
+        for (; found < MIN(max, count); found++)
+            ret[found] = names[found];
+    return found;
+}
+
 int sku_require(const struct catalog *c, const char *cloud, const char *name,
                 const struct sku **ret, struct error **err)
 {
@@ -57,18 +72,12 @@ int sku_require(const struct catalog *c, const char *cloud, const char *name,
         return 0;
     }
     AUTO_ARENA a = arena_new();
-    const char **names = arena_alloc(a, (c->sku_count + 1) * sizeof(*names));
-    size_t count = 0;
-    for (size_t i = 0; i < c->sku_count; i++)
-        if (str_eq(c->skus[i].cloud, cloud))
-            names[count++] = c->skus[i].name;
     const char *near[MAX_SUGGESTIONS];
-    size_t n = str_nearest(str_or_empty(name), names, count, near, COUNT_OF(near));
-    const char *hint = count ? "" : "; the clouds are azure, aws and arc";
-    for (size_t i = 0; i < n; i++)
-        hint = arena_printf(a, "%s%s %s", hint, i ? "," : "; near to it:", near[i]);
-    int r = error_set(err, ERROR_NOT_FOUND, "instance type \"%s\" of %s has no known GPUs%s",
-                      str_or_empty(name), str_empty(cloud) ? "no cloud" : cloud, hint);
+    size_t n = sku_nearest(a, c, cloud, str_or_empty(name), near, COUNT_OF(near));
+    int r = error_set(err, ERROR_NOT_FOUND, "instance type \"%s\" of %s has no known GPUs; %s%s",
+                      str_or_empty(name), str_empty(cloud) ? "no cloud" : cloud,
+                      n > 0 ? "try " : "the clouds are azure, aws and arc",
+                      str_join(a, (char *const *)near, n, ", "));
     if (err)
         error_set_reason(*err, "UnsupportedSKU");
     return r;

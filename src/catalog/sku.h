@@ -26,6 +26,11 @@ const struct sku *sku_find(const struct catalog *c, const char *cloud, const cha
 int sku_require(const struct catalog *c, const char *cloud, const char *name,
                 const struct sku **ret, struct error **err);
 
+/* The names of that cloud's types that are spelled most like this one, else the first ones; only
+ * of those that run CUDA. Returns how many there are, at most max. */
+size_t sku_nearest(struct arena *a, const struct catalog *c, const char *cloud, const char *name,
+                   const char **ret, size_t max);
+
 /* The engine images are built for CUDA: false of AMD's GPUs and of AWS's accelerators. */
 bool sku_runs_cuda(const struct sku *s);
 

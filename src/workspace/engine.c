@@ -52,17 +52,18 @@ int engine_unknown_preset(struct arena *a, const struct catalog *catalog, const 
     if (slash && slash != name && slash[1])
         return refuse(
             err,
-            error_set(
-                err, ERROR_UNSUPPORTED,
-                "\"%s\" is not in the catalogue, and this version does not look models up on huggingface.co",
-                name),
+            error_set(err, ERROR_UNSUPPORTED,
+                      "\"%s\" is not in the catalogue, and one box does not look models up on "
+                      "huggingface.co; `kaito models catalog` lists those that it knows",
+                      name),
             "PresetUnknown");
     const char *near[3];
     size_t n = catalog_nearest(catalog, name, near, COUNT_OF(near));
     if (n == 0)
         return refuse(err,
                       error_set(err, ERROR_NOT_FOUND,
-                                "there is no preset \"%s\"; `kaito models list` lists them", name),
+                                "there is no preset \"%s\"; `kaito models catalog` lists them",
+                                name),
                       "PresetUnknown");
     return refuse(err,
                   error_set(err, ERROR_NOT_FOUND, "there is no preset \"%s\"; did you mean %s?",

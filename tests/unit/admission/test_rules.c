@@ -130,7 +130,7 @@ static void instance_types(void **state)
         { "{resource: {instanceType: Standard_D8s_v5}}", "resource.instanceType", "template" },
         { "{resource: {instanceType: Standard_E8}}", "resource.instanceType", "azure" },
         { "{resource: {instanceType: Standard_NG32ads_V620_v1}}", "resource.instanceType",
-          "NVIDIA" },
+          "NVIDIA's GPUs; choose Standard_NV" },
         { "{resource: {instanceType: null}}", "resource.instanceType", "required" },
         { "{resource: {instanceType: Standard_D8s_v5}, inference: {preset: null, template: {spec: "
           "{containers: [{name: c, image: i}]}}}}",
