@@ -126,6 +126,7 @@ static void look_again(struct stage *s)
 
 /* ---- never one too many --------------------------------------------------------------------------------------------- */
 
+/* T7 */
 static void all_are_asked_for_at_once_and_once(void **state)
 {
     struct stage s;
@@ -250,6 +251,7 @@ static void faults_at_each_call_make_no_more_and_no_less(void **state)
 
 /* ---- what is said --------------------------------------------------------------------------------------------------- */
 
+/* T4 */
 static void the_reason_of_a_failure_is_passed_on(void **state)
 {
     struct stage s;
@@ -273,6 +275,7 @@ static void the_reason_of_a_failure_is_passed_on(void **state)
     stage_close(&s);
 }
 
+/* T14 */
 static void what_changes_wakes_the_workspace(void **state)
 {
     struct stage s;
@@ -398,6 +401,7 @@ static void settle_until(struct stage *s, const char *part)
     fail_msg("no \"%s\" in %s", part, json_text(s->w.a, condition(s, "NodeClaimReady")));
 }
 
+/* T3 */
 static void crds_come_and_go(void **state)
 {
     struct stage s;
@@ -560,7 +564,7 @@ static void nodes_that_nobody_asks_for_are_not_kept(void **state)
     stage_close(&s);
 }
 
-/* A node that was made for another Workspace is not the user's to give away. */
+/* T8: a node that was made for another Workspace is not the user's to give away. */
 static void nodes_of_other_workspaces_do_not_count(void **state)
 {
     struct stage s;

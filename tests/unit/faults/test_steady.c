@@ -1,4 +1,4 @@
-/* A hundred Workspaces while nothing changes: ten minutes without a write, and without a list. */
+/* T59: a hundred Workspaces while nothing changes: ten minutes without a write, and without a list. */
 #include <stdlib.h>
 
 #include "base/log.h"

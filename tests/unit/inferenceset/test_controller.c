@@ -106,6 +106,7 @@ static void it_scales_to_zero_and_back(void **state)
     set_world_stop(&w);
 }
 
+/* T21 */
 static void a_set_without_replicas_has_one(void **state)
 {
     struct set_world w;
@@ -180,6 +181,7 @@ static void one_that_does_not_go_is_replaced(void **state)
     set_world_stop(&w);
 }
 
+/* T12 */
 static void equal_names_in_two_namespaces_do_not_mix(void **state)
 {
     struct set_world w;
@@ -304,6 +306,7 @@ static void the_limit_of_nodes_is_kept(void **state)
     set_world_stop(&w);
 }
 
+/* T23 */
 static void names_that_cannot_work_make_nothing(void **state)
 {
     struct set_world w;
@@ -386,6 +389,7 @@ static void serve_with(struct set_world *w, bool adapters)
             set_world_serve(w, NS, meta_name(it.value), NULL, true);
 }
 
+/* T9: of several replicas one after the other, so that the model goes on answering. */
 static void adapters_reach_one_workspace_after_the_other(void **state)
 {
     struct set_world w;

@@ -5,7 +5,7 @@
 #include "operator/nodes.h"
 #include "json/build.h"
 
-/* The Go operator's, of a recorded cluster: existing NodePools must be found again. */
+/* T23. The Go operator's, of a recorded cluster: existing NodePools must be found again. */
 static void pools_are_named_as_before(void **state)
 {
     AUTO_ARENA a = arena_new();
@@ -119,6 +119,7 @@ static void node_classes_are_chosen_by_name(void **state)
     assert_null(nodes_class_name(&s, NULL));
 }
 
+/* T8 */
 static void labels_say_whose_a_node_is(void **state)
 {
     AUTO_ARENA a = arena_new();

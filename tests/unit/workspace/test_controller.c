@@ -116,6 +116,7 @@ static void it_goes_on_when_the_model_appears(void **state)
     world_stop(&w);
 }
 
+/* T10 */
 static void a_wrong_preset_is_final(void **state)
 {
     struct world w;

@@ -63,7 +63,7 @@ class Server(http.server.BaseHTTPRequestHandler):
         pass
 
 
-class DownloadData(Folder):
+class DownloadData(Folder):  # T45
     def setUp(self):
         super().setUp()
         self.server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Server)
