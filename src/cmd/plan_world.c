@@ -102,6 +102,18 @@ static int ensure_namespace(struct arena *a, struct kube_client *c, const char *
     return r;
 }
 
+/* The kind in the version in which the object is written. */
+static struct kube_resource as_written(struct arena *a, const struct kube_resource *kind,
+                                       const struct json *obj)
+{
+    struct kube_resource r = *kind;
+    const char *prefix = arena_printf(a, "%s/", kind->group);
+    const char *given = str_or_empty(json_find_str(obj, "apiVersion"));
+    if (*kind->group && str_has_prefix(given, prefix))
+        r.version = given + strlen(prefix);
+    return r;
+}
+
 /* As `kubectl apply` would, with the status that a file may carry. */
 static int put_object(struct arena *a, struct kube_client *c, const struct json *obj,
                       struct json **ret, struct error **err)
@@ -115,12 +127,13 @@ static int put_object(struct arena *a, struct kube_client *c, const struct json 
     const char *ns = kind->namespaced ? meta_namespace(obj) : NULL;
     if (kind->namespaced && str_empty(ns))
         ns = "default";
+    struct kube_resource written = as_written(a, kind, obj);
     struct json *copy = json_clone(a, obj), *made = NULL;
     json_del(json_get(copy, "metadata"), "resourceVersion");
     json_del(json_get(copy, "metadata"), "uid");
     int r = ns ? ensure_namespace(a, c, ns, err) : 0;
     if (r == 0)
-        r = kube_create(c, kind, ns, copy, a, &made, err);
+        r = kube_create(c, &written, ns, copy, a, &made, err);
     const struct json *status = json_get(obj, "status");
     if (r == 0 && json_is_object(status) && !json_get(made, "status"))
         r = kube_patch(c, kind, ns, meta_name(made), "status", KUBE_PATCH_MERGE,

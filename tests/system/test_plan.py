@@ -91,6 +91,13 @@ def test_a_set_is_planned_with_its_workspaces():
     assert len(names(result["objects"], "Workspace")) == len(names(result["objects"], "NodeClaim")) == 2
 
 
+def test_older_versions_of_a_kind_are_planned():
+    old = plan(changed(apiVersion="kaito.sh/v1alpha1"))
+    assert old.returncode == 0 and "nodes   1 of Standard_NC24ads_A100_v4" in old.stdout, old.stdout + old.stderr
+    unknown = plan(changed(apiVersion="kaito.sh/v7"))
+    assert unknown.returncode == 1
+
+
 def test_karpenter_gets_pools():
     classes = '[{"name": "std", "default": true, "spec": {"imageFamily": "Ubuntu2204"}}]'
     result = plan(QUICK_START, "-o", "json", "--node-provisioner", "karpenter", "--karpenter-node-classes", classes)
