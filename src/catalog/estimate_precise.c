@@ -3,8 +3,9 @@
  *
  * - Weights are counted once. The listings behind KAITO's catalogue include copies in sub-folders
  *   (openai/gpt-oss-*: "original/" repeats the root). One margin of 5 % is taken for what loading
- *   adds, not two (1.02 x 1.05); with it the longest context that vLLM reported for
- *   Mistral-Small-4-119B on 2 x H100 NVL (KAITO issue 2132: 810,208 tokens) is met by 1.2 %.
+ *   adds, not two (1.02 x 1.05). It was chosen with one case in view, the longest context that vLLM
+ *   reported for Mistral-Small-4-119B on 2 x H100 NVL (KAITO issue 2132: 810,208 tokens), and comes
+ *   1.2 % below that; it says nothing about other models.
  * - Memory is what the driver shows: an H100 NVL of "94 GiB" has 95,830 MiB (nvidia-smi, and the
  *   label nvidia.com/gpu.memory). The part of it that vLLM may take is that of its command line:
  *   0.82 on the A10, 0.84 on others.
@@ -20,7 +21,11 @@
  * - Mamba and DeltaNet layers keep a state of fixed size (catalog/facts.c), other layers nothing.
  * - kv-cache-dtype fp8 halves keys and values.
  * - Layers are dealt out whole: the fullest pipeline stage counts.
- * - Heads that cannot be shared by all GPUs of a node: catalog/layout.c. */
+ * - Heads that cannot be shared by all GPUs of a node: catalog/layout.c.
+ *
+ * Not measured here, and to be checked against an independent measurement: the memory that drivers
+ * show (data/skus.json), and the kinds of layers and the dimensions of states in
+ * data/models-precise.json, whose "source" says where to look. */
 #include <math.h>
 
 #include "base/str.h"
