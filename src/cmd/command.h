@@ -25,5 +25,9 @@ int command_version(int argc, char **argv);
  * to end with. */
 int command_flags(const struct flag_set *set, int argc, char **argv);
 
+/* Prints "kaito NAME: MESSAGE" and the usage to stderr and returns EXIT_USAGE. Takes the error
+ * over. */
+int command_misused(const char *name, const char *usage, struct error *err);
+
 /* Prints "kaito NAME: MESSAGE" to stderr and returns EXIT_FAILED. Takes the error over. */
 int command_fail(const char *name, struct error *err);

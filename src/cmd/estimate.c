@@ -253,13 +253,6 @@ static int check(const struct estimate_flags *f, struct operator_settings *s, st
     return 0;
 }
 
-static int usage_error(const struct flag_set *set, struct error *err)
-{
-    fprintf(stderr, "kaito estimate: %s\nusage: %s\n", error_message(err), set->usage);
-    error_free(err);
-    return EXIT_USAGE;
-}
-
 static int tell(struct run *run, const struct estimate_answer *e, int r, struct error *err)
 {
     const char *output = run->f->output;
@@ -327,7 +320,7 @@ int command_estimate(int argc, char **argv)
     if (r == 0)
         r = check(&f, &settings, &err);
     if (r < 0)
-        return usage_error(&set, err);
+        return command_misused(argv[0], set.usage, err);
     CLEANUP(catalog_cleanup) struct catalog *catalog = catalog_new();
     struct run run = { .a = a, .f = &f, .settings = &settings, .catalog = catalog };
     struct estimate_answer e = { 0 };

@@ -225,11 +225,8 @@ int command_manager(int argc, char **argv)
         error_free(err);
         return EXIT_DONE;
     }
-    if (r < 0) {
-        command_fail(argv[0], err);
-        fprintf(stderr, "usage: %s\n", manager_flags_usage);
-        return EXIT_USAGE;
-    }
+    if (r < 0)
+        return command_misused(argv[0], manager_flags_usage, err);
     if (f.version)
         return print_version();
 

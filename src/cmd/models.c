@@ -325,12 +325,8 @@ static int run_action(const struct action *action, int argc, char **argv)
     if (r == 0 && n != action->operands)
         r = error_set(&err, ERROR_INVALID,
                       n > action->operands ? "too many arguments" : "an argument is missing");
-    if (r < 0) {
-        fprintf(stderr, "kaito models %s: %s\nusage: %s\n", action->name, error_message(err),
-                action->usage);
-        error_free(err);
-        return EXIT_USAGE;
-    }
+    if (r < 0)
+        return command_misused(arena_printf(a, "models %s", action->name), action->usage, err);
     r = data_dir_absolute(a, &f.data_dir, &err);
     if (r == 0)
         r = action->run(a, &f, operands, &err);

@@ -56,13 +56,6 @@ static int run(struct arena *a, const struct plan_flags *f,
     return plan_make(a, &in, ret, err);
 }
 
-static int usage_error(const struct flag_set *set, struct error *err)
-{
-    fprintf(stderr, "kaito plan: %s\nusage: %s\n", error_message(err), set->usage);
-    error_free(err);
-    return EXIT_USAGE;
-}
-
 int command_plan(int argc, char **argv)
 {
     struct plan_flags f = { .offline = offline_flags_default() };
@@ -95,7 +88,7 @@ int command_plan(int argc, char **argv)
     if (r == 0)
         r = offline_settings(a, &f.offline, &settings, &err);
     if (r < 0)
-        return usage_error(&set, err);
+        return command_misused(argv[0], set.usage, err);
     log_setup(LOG_ERROR, LOG_TEXT);
     r = run(a, &f, &settings, &plan, &err);
     if (r < 0)

@@ -278,13 +278,6 @@ static int run(struct arena *a, const struct validate_flags *f,
     return r;
 }
 
-static int usage_error(const struct flag_set *set, struct error *err)
-{
-    fprintf(stderr, "kaito validate: %s\nusage: %s\n", error_message(err), set->usage);
-    error_free(err);
-    return EXIT_USAGE;
-}
-
 int command_validate(int argc, char **argv)
 {
     struct validate_flags f = { .offline = offline_flags_default() };
@@ -315,7 +308,7 @@ int command_validate(int argc, char **argv)
     if (r == 0)
         r = offline_settings(a, &f.offline, &settings, &err);
     if (r < 0)
-        return usage_error(&set, err);
+        return command_misused(argv[0], set.usage, err);
     bool allowed = true;
     r = run(a, &f, &settings, &allowed, &err);
     if (r < 0)
