@@ -13,6 +13,8 @@ const struct kube_resource KUBE_NODES = CORE("nodes", "Node", false);
 const struct kube_resource KUBE_PODS = CORE("pods", "Pod", true);
 const struct kube_resource KUBE_SERVICES = CORE("services", "Service", true);
 const struct kube_resource KUBE_ENDPOINTS = CORE("endpoints", "Endpoints", true);
+const struct kube_resource KUBE_ENDPOINT_SLICES = { "discovery.k8s.io", "v1", "endpointslices",
+                                                    "EndpointSlice", true };
 const struct kube_resource KUBE_CONFIGMAPS = CORE("configmaps", "ConfigMap", true);
 const struct kube_resource KUBE_SECRETS = CORE("secrets", "Secret", true);
 const struct kube_resource KUBE_EVENTS = CORE("events", "Event", true);

@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "kube/meta.h"
 #include "kube/selector.h"
+#include "machine/endpointslice.h"
 #include "machine/prober.h"
 #include "json/build.h"
 
@@ -47,7 +48,7 @@ static int64_t named_port(const struct json *pod, const struct json *target)
     return 0;
 }
 
-static struct json *ports_of(struct arena *a, const struct json *service, const struct json *pod)
+struct json *endpoints_ports(struct arena *a, const struct json *service, const struct json *pod)
 {
     struct json *ports = EMPTY_ARR();
     JSON_FOREACH(it, json_find(service, "spec", "ports")) {
@@ -103,7 +104,7 @@ static struct json *subsets_of(struct arena *a, const struct json *service, cons
         if (str_empty(json_find_str(pod, "status", "podIP")) || is_over(pod) ||
             (meta_deleting(pod) && !all))
             continue;
-        struct json *ports = ports_of(a, service, pod);
+        struct json *ports = endpoints_ports(a, service, pod);
         if (json_size(ports) == 0 && !is_headless(service))
             continue;
         struct json *subset = subset_with(a, subsets, ports);
@@ -182,26 +183,14 @@ static int remove_endpoints(struct endpoints_controller *e, const char *ns, cons
     return r;
 }
 
-static int reconcile(void *ctx, const char *key, struct arena *a, struct reconcile_result *ret,
-                     struct error **err)
+static int write_endpoints(struct endpoints_controller *e, struct arena *a,
+                           const struct json *service, const struct json *pods, struct error **err)
 {
-    struct endpoints_controller *e = ctx;
-    const char *ns;
-    const char *name;
-    kube_key_split(a, key, &ns, &name);
-    CLEANUP(kube_object_cleanup)
-    struct kube_object *object = informer_get(e->src.services, ns, name);
-    if (!object)
-        return remove_endpoints(e, ns, name, err);
-    struct json *service = kube_object_parse(a, object);
-    /* Without a selector the Endpoints are somebody else's. */
-    if (object->deleting || json_size(json_find(service, "spec", "selector")) == 0)
-        return 0;
+    const char *ns = meta_namespace(service), *name = meta_name(service);
     CLEANUP(kube_object_cleanup)
     struct kube_object *current = informer_get(e->src.endpoints, ns, name);
     struct json *known = current ? kube_object_parse(a, current) : NULL;
-    struct json *wanted =
-        endpoints_decide(a, service, matching_pods(a, e->src.pods, service, ns), known);
+    struct json *wanted = endpoints_decide(a, service, pods, known);
     if (!wanted)
         return 0;
     if (!current)
@@ -216,6 +205,28 @@ static int reconcile(void *ctx, const char *key, struct arena *a, struct reconci
         OBJ("metadata", OBJ("labels", labels), "subsets", subsets ? json_clone(a, subsets) : NUL());
     return kube_patch(e->src.client, &KUBE_ENDPOINTS, ns, name, NULL, KUBE_PATCH_MERGE, patch, a,
                       NULL, err);
+}
+
+static int reconcile(void *ctx, const char *key, struct arena *a, struct reconcile_result *ret,
+                     struct error **err)
+{
+    struct endpoints_controller *e = ctx;
+    const char *ns;
+    const char *name;
+    kube_key_split(a, key, &ns, &name);
+    CLEANUP(kube_object_cleanup)
+    struct kube_object *object = informer_get(e->src.services, ns, name);
+    if (!object)
+        return remove_endpoints(e, ns, name, err); /* the collector takes the slices away */
+    struct json *service = kube_object_parse(a, object);
+    /* Without a selector the Endpoints are somebody else's. */
+    if (object->deleting || json_size(json_find(service, "spec", "selector")) == 0)
+        return 0;
+    struct json *pods = matching_pods(a, e->src.pods, service, ns);
+    int r = write_endpoints(e, a, service, pods, err);
+    if (r == 0)
+        r = endpointslices_reconcile(e->src.client, e->src.slices, a, service, pods, err);
+    return r;
 }
 
 /* A pod concerns the Services whose selectors match the labels it has or had. */
@@ -253,6 +264,7 @@ struct endpoints_controller *endpoints_controller_new(const struct endpoints_sou
                                                                         .clock = sources->clock });
     controller_watch(c, sources->services);
     controller_watch(c, sources->endpoints);
+    controller_watch_owned(c, sources->slices, "Service");
     controller_watch_mapped(c, sources->pods, pod_to_services, e);
     *ret_controller = c;
     return e;

@@ -8,11 +8,15 @@
 struct json *endpoints_decide(struct arena *a, const struct json *service, const struct json *pods,
                               const struct json *current);
 
+/* The Service's ports with the numbers that they have in this pod. */
+struct json *endpoints_ports(struct arena *a, const struct json *service, const struct json *pod);
+
 struct endpoints_sources {
     struct kube_client *client;
     struct informer *services;
     struct informer *pods;
     struct informer *endpoints;
+    struct informer *slices;
     struct clock *clock;
 };
 struct endpoints_controller;

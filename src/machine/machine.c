@@ -126,12 +126,16 @@ static void add_controllers(struct machine *m, struct informer *nodes, struct in
         },
         &c);
     manager_add(m->manager, c);
-    m->endpoints = endpoints_controller_new(&(struct endpoints_sources){ .client = client,
-                                                                         .services = services,
-                                                                         .pods = m->pods,
-                                                                         .endpoints = endpoints,
-                                                                         .clock = m->o.clock },
-                                            &c);
+    m->endpoints =
+        endpoints_controller_new(&(struct endpoints_sources){ .client = client,
+                                                              .services = services,
+                                                              .pods = m->pods,
+                                                              .endpoints = endpoints,
+                                                              .slices =
+                                                                  informer(m, &KUBE_ENDPOINT_SLICES,
+                                                                           false),
+                                                              .clock = m->o.clock },
+                                 &c);
     manager_add(m->manager, c);
     m->writer = status_writer_new(client, m->o.clock, &c);
     manager_add(m->manager, c);
