@@ -127,8 +127,11 @@ struct workspace_metrics *workspace_metrics_add(struct manager *m)
 {
     struct workspace_metrics *w = NEW0(struct workspace_metrics);
     register_families(w);
-    w->workspaces = manager_informer(m, &KUBE_WORKSPACES,
-                                     &(struct informer_options){ .project = project_workspace });
+    w->workspaces = manager_shared(m, &KUBE_WORKSPACES);
+    if (!w->workspaces)
+        w->workspaces =
+            manager_informer(m, &KUBE_WORKSPACES,
+                             &(struct informer_options){ .project = project_workspace });
     w->claims = manager_informer(m, &CLAIMS,
                                  &(struct informer_options){
                                      .label_selector = WORKSPACE_NAME_LABEL,

@@ -6,7 +6,8 @@
 
 struct workspace_metrics;
 
-/* Before manager_start(). It has informers of its own, which keep the few fields that count. */
+/* Before manager_start(), after the controllers were added, whose cache of Workspaces is read too.
+ */
 struct workspace_metrics *workspace_metrics_add(struct manager *m);
 /* After manager_stop(), before manager_free(), whose informers it reads. NULL is fine. */
 void workspace_metrics_free(struct workspace_metrics *w);

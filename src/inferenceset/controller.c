@@ -116,14 +116,24 @@ static int reconcile(void *ctx, const char *key, struct arena *a, struct reconci
 
 /* ---- which set a change is about ------------------------------------------------------------------------------------- */
 
+static bool is_of_a_set(const struct kube_object *workspace)
+{
+    return kube_object_label(workspace, WORKSPACE_CREATED_BY) ||
+           STREQ(workspace->controller_kind, KUBE_INFERENCE_SETS.kind);
+}
+
 static void map_workspace(void *ctx, struct workqueue *q, struct kube_object *old,
                           struct kube_object *new)
 {
     struct inference_set_controller *s = ctx;
-    AUTO_ARENA a = arena_new();
     const char *before = old ? kube_object_label(old, WORKSPACE_CREATED_BY) : NULL;
     const char *after = new ? kube_object_label(new, WORKSPACE_CREATED_BY) : NULL;
-    if (before && !new) /* made and gone before anybody looked: it is not awaited any more */
+    if (!before && !after)
+        return;
+    AUTO_ARENA a = arena_new();
+    if (before &&
+        (!new ||
+         !is_of_a_set(new))) /* made and gone before anybody looked: it is not awaited any more */
         pending_drop(s->pending, kube_key(a, old->ns, before), old->name);
     if (before)
         workqueue_add(q, kube_key(a, old->ns, before));
@@ -196,13 +206,18 @@ static void add_informers(struct inference_set_controller *s, struct manager *m)
 {
     struct set_caches *c = &s->caches;
     c->sets = manager_informer(m, &KUBE_INFERENCE_SETS, &(struct informer_options){ 0 });
-    c->workspaces =
-        manager_informer(m, &KUBE_WORKSPACES,
-                         &(struct informer_options){ .keep = set_keep_workspace,
-                                                     .project = set_project_workspace });
-    c->statefulsets =
-        manager_informer(m, &KUBE_STATEFULSETS,
-                         &(struct informer_options){ .project = set_project_statefulset });
+    c->workspaces = manager_shared(m, &KUBE_WORKSPACES); /* those of all, of sets or not */
+    if (!c->workspaces)
+        c->workspaces =
+            manager_informer(m, &KUBE_WORKSPACES,
+                             &(struct informer_options){ .keep = set_keep_workspace,
+                                                         .index_label = WORKSPACE_CREATED_BY,
+                                                         .project = set_project_workspace });
+    c->statefulsets = manager_shared(m, &KUBE_STATEFULSETS);
+    if (!c->statefulsets)
+        c->statefulsets =
+            manager_informer(m, &KUBE_STATEFULSETS,
+                             &(struct informer_options){ .project = set_project_statefulset });
     c->revisions = manager_informer(m, &KUBE_CONTROLLER_REVISIONS,
                                     &(struct informer_options){ .label_selector =
                                                                     INFERENCE_SET_REVISION_NAME });

@@ -155,11 +155,14 @@ static void map_labelled(void *ctx, struct workqueue *q, struct kube_object *old
 static void map_workspace(void *ctx, struct workqueue *q, struct kube_object *old,
                           struct kube_object *new)
 {
-    const struct kube_object *o = new ? new : old;
-    const char *name = kube_object_label(o, WORKSPACE_CREATED_BY);
-    AUTO_ARENA a = arena_new();
-    if (name)
-        workqueue_add(q, kube_key(a, o->ns, name));
+    const struct kube_object *both[] = { old, new };
+    for (size_t i = 0; i < COUNT_OF(both); i++) {
+        const char *name = both[i] ? kube_object_label(both[i], WORKSPACE_CREATED_BY) : NULL;
+        if (!name)
+            continue;
+        AUTO_ARENA a = arena_new();
+        workqueue_add(q, kube_key(a, both[i]->ns, name));
+    }
 }
 
 struct drift_controller *drift_controller_add(struct manager *m, struct kube_client *c,

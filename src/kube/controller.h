@@ -68,6 +68,8 @@ struct manager_options {
 struct manager *manager_new(const struct manager_options *options);
 struct informer *manager_informer(struct manager *m, const struct kube_resource *r,
                                   const struct informer_options *options);
+/* The informer of r that was made with `shared`; NULL: there is none. */
+struct informer *manager_shared(struct manager *m, const struct kube_resource *r);
 void manager_add(struct manager *m, struct controller *c);
 /* Returns when controllers run (or wait for the lease). On failure stop and free it as after a
  * success. */

@@ -35,6 +35,9 @@ struct informer_options {
      * the cache is empty and in order, and the server is asked again every now and then, without a
      * word in the log. */
     bool optional;
+    /* manager_shared() gives it to others who want this resource: `project` leaves all that anyone
+     * reads of it, and there is no `keep`. One list and one watch less for each of them. */
+    bool shared;
     int64_t absent_poll_ms; /* how often at most; 0: 30 s. The first times come sooner */
 };
 

@@ -29,6 +29,8 @@ struct manager {
 
     struct informer **informers;
     size_t informer_count;
+    struct informer **shared; /* of them, those that anyone may use */
+    size_t shared_count;
     struct controller **controllers;
     size_t controller_count;
     struct http_server *health, *metrics;
@@ -71,7 +73,21 @@ struct informer *manager_informer(struct manager *m, const struct kube_resource 
                                   const struct informer_options *options)
 {
     m->informers = grown(m->informers, m->informer_count);
-    return m->informers[m->informer_count++] = informer_new(m->client, r, options);
+    struct informer *i = informer_new(m->client, r, options);
+    m->informers[m->informer_count++] = i;
+    if (options && options->shared) {
+        m->shared = grown(m->shared, m->shared_count);
+        m->shared[m->shared_count++] = i;
+    }
+    return i;
+}
+
+struct informer *manager_shared(struct manager *m, const struct kube_resource *r)
+{
+    for (size_t n = 0; n < m->shared_count; n++)
+        if (informer_resource(m->shared[n]) == r)
+            return m->shared[n];
+    return NULL;
 }
 
 void manager_add(struct manager *m, struct controller *c)
@@ -329,6 +345,7 @@ void manager_free(struct manager *m)
     for (size_t n = 0; n < m->controller_count; n++)
         controller_free(m->controllers[n]);
     free(m->informers);
+    free(m->shared);
     free(m->controllers);
     free(m->health_address);
     free(m->metrics_address);

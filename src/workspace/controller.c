@@ -293,8 +293,12 @@ static struct informer *informer_for(struct manager *m, const struct kube_resour
 static void add_informers(struct workspace_controller *w, struct manager *m)
 {
     struct workspace_caches *c = &w->caches;
-    c->workspaces = informer_for(m, &KUBE_WORKSPACES, NULL, NULL, NULL);
-    c->statefulsets = informer_for(m, &KUBE_STATEFULSETS, NULL, NULL, observe_project_workload);
+    c->workspaces = manager_informer(m, &KUBE_WORKSPACES,
+                                     &(struct informer_options){
+                                         .index_label = WORKSPACE_CREATED_BY, .shared = true });
+    c->statefulsets = manager_informer(m, &KUBE_STATEFULSETS,
+                                       &(struct informer_options){
+                                           .project = observe_project_workload, .shared = true });
     c->services = informer_for(m, &KUBE_SERVICES, NULL, NULL, observe_project_workload);
     c->revisions = informer_for(m, &KUBE_CONTROLLER_REVISIONS, WORKSPACE_REVISION_NAME, NULL,
                                 observe_project_revision);

@@ -67,8 +67,10 @@ void observe_project_workload(struct arena *a, struct json *obj)
     static const char *const claim_keys[] = { "metadata", NULL };
     static const char *const probe_keys[] = { "exec", NULL };
     static const char *const status_keys[] = {
-        "readyReplicas", "replicas", "observedGeneration", "currentRevision", "updateRevision",
-        "loadBalancer",  NULL
+        "readyReplicas",      "replicas",
+        "observedGeneration", "currentRevision",
+        "updateRevision",     "loadBalancer",
+        "updatedReplicas",    NULL /* the last one is for InferenceSets, which share this cache */
     };
     static const char *const foreign_keys[] = {
         "name", "namespace", "uid", "resourceVersion", "ownerReferences", NULL

@@ -106,7 +106,7 @@ static void wait_current(struct world *world, struct watcher *w, const char *wha
 {
     AUTO_ARENA a = arena_new();
     char *want = in_server(world, a), *have = NULL;
-    for (int i = 0; i < 10000; i++) {
+    for (int i = 0; i < 60000; i++) { /* informers wait up to 30 s between attempts */
         have = in_cache(w, a);
         if (STREQ(have, want))
             return;
