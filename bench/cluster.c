@@ -32,6 +32,7 @@
 #include "json/build.h"
 
 #define NS "default"
+#define SYSTEM_NS "kaito-workspace"
 #define INSTANCE_TYPE "Standard_NV36ads_A10_v5"
 #define PRESET "phi-4-mini-instruct"
 #define MAX_NAME 32
@@ -436,6 +437,23 @@ static void add_own_node(struct cluster *c)
     must(put_node(c, a, "own", labels, &err), err);
 }
 
+/* Which the chart makes; the manager fills it in and serves its webhooks with it. */
+static void add_webhook_secret(struct cluster *c)
+{
+    AUTO_ARENA a = arena_new();
+    struct json *secret =
+        OBJ("metadata", OBJ("name", STR("workspace-webhook-cert")), "data", EMPTY_OBJ());
+    struct error *err = NULL;
+    int r = kube_create(c->client, &KUBE_NAMESPACES, NULL,
+                        OBJ("metadata", OBJ("name", STR(SYSTEM_NS))), a, NULL, &err);
+    if (r == 0)
+        r = kube_create(c->client, &KUBE_SECRETS, SYSTEM_NS, secret, a, NULL, &err);
+    if (r == -ERROR_ALREADY_EXISTS) /* it was killed before */
+        error_free(err);
+    else
+        must(r, err);
+}
+
 int main(int argc, char **argv)
 {
     int64_t port = 0;
@@ -465,6 +483,7 @@ int main(int argc, char **argv)
                                                                   .kubeconfig_path = argv[1] },
                                &c.front, &err),
          err);
+    add_webhook_secret(&c);
     start_played_parts(&c);
     if (c.byo)
         add_own_node(&c);
