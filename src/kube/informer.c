@@ -205,8 +205,9 @@ static int fetch(struct informer *i, int64_t limit, struct object_set *ret, stru
         .limit = limit,
     };
     AUTO_FREE char *token = NULL;
+    AUTO_ARENA a = arena_new();
     do {
-        AUTO_ARENA a = arena_new();
+        arena_reset(a);
         struct json *list = NULL;
         const char *next = "";
         int r = kube_list_page(i->client, i->resource, &options, token, a, &list, &next, err);
