@@ -259,7 +259,7 @@ def measure_webhook(manager):
 
 def measure_unready(cluster, manager):
     cluster("unready", FIRST_STOP)
-    time.sleep(3)
+    time.sleep(20)  # as long as the reference was given to say so in each status
     reconciles, cpu = manager.reconciles(), manager.cpu()
     changed, asked, _ = steady(manager, 20)
     report("writes a minute, 200 with NotReady nodes", changed, "", 0, 1800)

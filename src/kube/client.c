@@ -10,6 +10,7 @@
 #include "kube/meta.h"
 #include "kube/query.h"
 #include "json/build.h"
+#include "json/elements.h"
 
 #define DEFAULT_TIMEOUT_MS 30000
 #define MAX_PATH (512 * KIB) /* continue tokens and selectors are in it */
@@ -242,31 +243,94 @@ int kube_get_raw(struct kube_client *c, const char *path, struct buf *ret, struc
     return call_ok(c, &request, ret, err);
 }
 
-int kube_list_page(struct kube_client *c, const struct kube_resource *r,
-                   const struct kube_list_options *options, const char *continue_token,
-                   struct arena *a, struct json **ret, const char **ret_continue,
-                   struct error **err)
+static int list_path(const struct kube_resource *r, const struct kube_list_options *options,
+                     const char *continue_token, struct arena *a, struct buf *ret,
+                     struct error **err)
 {
-    AUTO_BUF path = BUF_INIT(MAX_PATH);
-    buf_puts(&path, kube_path(a, r, options->ns, NULL, NULL));
-    query_add(&path, "labelSelector",
+    buf_puts(ret, kube_path(a, r, options->ns, NULL, NULL));
+    query_add(ret, "labelSelector",
               str_empty(options->label_selector) ? NULL : options->label_selector);
-    query_add(&path, "fieldSelector",
+    query_add(ret, "fieldSelector",
               str_empty(options->field_selector) ? NULL : options->field_selector);
     if (options->limit > 0)
-        query_add_int(&path, "limit", options->limit);
+        query_add_int(ret, "limit", options->limit);
     if (continue_token) /* it carries the version of the first page */
-        query_add(&path, "continue", continue_token);
+        query_add(ret, "continue", continue_token);
     else
-        query_add(&path, "resourceVersion", options->resource_version);
-    if (!buf_ok(&path))
-        return error_set(err, ERROR_TOO_LARGE, "the selectors are longer than %zu KiB",
-                         (size_t)(MAX_PATH / KIB));
+        query_add(ret, "resourceVersion", options->resource_version);
+    return buf_ok(ret) ? 0
+                       : error_set(err, ERROR_TOO_LARGE, "the selectors are longer than %zu KiB",
+                                   (size_t)(MAX_PATH / KIB));
+}
 
+static int list_page(struct kube_client *c, const struct kube_resource *r,
+                     const struct kube_list_options *options, const char *continue_token,
+                     struct arena *a, struct json **ret, const char **ret_continue,
+                     struct error **err)
+{
+    AUTO_BUF path = BUF_INIT(MAX_PATH);
+    int rc = list_path(r, options, continue_token, a, &path, err);
     struct kube_request request = { .method = "GET", .path = buf_str(&path) };
-    int rc = call_json(c, &request, a, ret, err);
+    if (rc == 0)
+        rc = call_json(c, &request, a, ret, err);
     if (rc < 0)
         return rc;
+    const char *next = json_find_str(*ret, "metadata", "continue");
+    *ret_continue = next ? next : "";
+    return 0;
+}
+
+/* The items of the text to the handler; what else is in it to *ret. */
+static int read_items(struct buf *text, const struct kube_item_handler *handler, struct arena *a,
+                      struct json **ret, struct error **err)
+{
+    struct json_elements e;
+    bool found = json_elements_find(buf_str(text), text->len, "items", &e);
+    size_t begin = found ? (size_t)(e.at - text->data) : 0;
+    AUTO_ARENA scratch = arena_new();
+    const char *at = NULL;
+    size_t len = 0;
+    while (found && json_elements_next(&e, &at, &len)) {
+        struct json *item = NULL;
+        int r = json_parse(scratch, at, len, &item, err);
+        if (r < 0)
+            return r;
+        handler->on_item(handler->ctx, scratch, item);
+        arena_reset(scratch);
+    }
+    if (found && !e.at)
+        return error_set(err, ERROR_INVALID, "its items are not a JSON array");
+    if (found) { /* cut them out */
+        size_t rest = text->len - (size_t)(e.at - text->data);
+        memmove(text->data + begin + 1, e.at, rest);
+        text->data[begin] = ']';
+        text->len = begin + 1 + rest;
+    }
+    int r = json_parse(a, buf_str(text), text->len, ret, err);
+    if (r < 0)
+        return r;
+    JSON_FOREACH(it, json_get(*ret, "items")) /* of a server that escapes what it need not */
+        handler->on_item(handler->ctx, a, it.value);
+    return json_is_object(*ret) ? 0 : error_set(err, ERROR_INVALID, "it is not an object");
+}
+
+int kube_list_items(struct kube_client *c, const struct kube_resource *r,
+                    const struct kube_list_options *options, const char *continue_token,
+                    const struct kube_item_handler *handler, struct arena *a, struct json **ret,
+                    const char **ret_continue, struct error **err)
+{
+    AUTO_BUF path = BUF_INIT(MAX_PATH);
+    AUTO_BUF body = { 0 };
+    int rc = list_path(r, options, continue_token, a, &path, err);
+    struct kube_request request = { .method = "GET", .path = buf_str(&path) };
+    if (rc == 0)
+        rc = call_ok(c, &request, &body, err);
+    if (rc < 0)
+        return rc;
+    CLEANUP(error_cleanup) struct error *why = NULL;
+    if (read_items(&body, handler, a, ret, &why) < 0)
+        return error_set(err, ERROR_INTERNAL, "the answer to GET %s is not a list: %s",
+                         buf_str(&path), error_message(why));
     const char *next = json_find_str(*ret, "metadata", "continue");
     *ret_continue = next ? next : "";
     return 0;
@@ -281,10 +345,10 @@ int kube_list(struct kube_client *c, const struct kube_resource *r,
         options = &everything;
     const char *token = "";
     struct json *list = NULL;
-    int rc = kube_list_page(c, r, options, NULL, a, &list, &token, err);
+    int rc = list_page(c, r, options, NULL, a, &list, &token, err);
     while (rc == 0 && *token) {
         struct json *page = NULL;
-        rc = kube_list_page(c, r, options, token, a, &page, &token, err);
+        rc = list_page(c, r, options, token, a, &page, &token, err);
         struct json *items = json_ensure_array(a, list, "items");
         JSON_FOREACH(it, json_get(page, "items")) {
             struct json *item = it.value;

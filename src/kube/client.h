@@ -62,12 +62,18 @@ int kube_get(struct kube_client *c, const struct kube_resource *r, const char *n
 int kube_list(struct kube_client *c, const struct kube_resource *r,
               const struct kube_list_options *options, struct arena *a, struct json **ret,
               struct error **err);
-/* One page of it. continue_token: NULL for the first; *ret_continue: for the next, "" after the
- * last. */
-int kube_list_page(struct kube_client *c, const struct kube_resource *r,
-                   const struct kube_list_options *options, const char *continue_token,
-                   struct arena *a, struct json **ret, const char **ret_continue,
-                   struct error **err);
+/* One page of it, item by item: they never lie in memory as values all at once. `on_item` may
+ * change the item, which goes with the arena that comes with it when it returns. A page that cannot
+ * be read to its end fails after some items. *ret: the list without its items. continue_token: NULL
+ * for the first page; *ret_continue: for the next, "" after the last. */
+struct kube_item_handler {
+    void (*on_item)(void *ctx, struct arena *a, struct json *item);
+    void *ctx;
+};
+int kube_list_items(struct kube_client *c, const struct kube_resource *r,
+                    const struct kube_list_options *options, const char *continue_token,
+                    const struct kube_item_handler *handler, struct arena *a, struct json **ret,
+                    const char **ret_continue, struct error **err);
 /* apiVersion and kind are filled in when absent. ns NULL: the object's. `ret` may be NULL. */
 int kube_create(struct kube_client *c, const struct kube_resource *r, const char *ns,
                 struct json *obj, struct arena *a, struct json **ret, struct error **err);

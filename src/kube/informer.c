@@ -194,6 +194,25 @@ static int compare_items(const void *x, const void *y)
     return kube_object_compare(*(struct kube_object *const *)x, *(struct kube_object *const *)y);
 }
 
+struct fetched {
+    struct informer *informer;
+    struct object_set *all;
+};
+
+static void on_item(void *ctx, struct arena *a, struct json *item)
+{
+    const struct fetched *f = ctx;
+    const struct kube_resource *r = f->informer->resource;
+    /* List items come without these; whoever reads the object alone wants them. */
+    if (json_is_object(item) && !json_get(item, "kind")) {
+        json_set_str(a, item, "apiVersion", kube_api_version(a, r));
+        json_set_str(a, item, "kind", r->kind);
+    }
+    struct kube_object *o = object_of(f->informer, a, item);
+    if (o)
+        object_set_insert(f->all, f->all->count, o);
+}
+
 /* All pages into `ret`, unsorted, and the version of the list. */
 static int fetch(struct informer *i, int64_t limit, struct object_set *ret, struct buf *ret_version,
                  struct error **err)
@@ -204,25 +223,18 @@ static int fetch(struct informer *i, int64_t limit, struct object_set *ret, stru
         .field_selector = i->field_selector,
         .limit = limit,
     };
+    struct fetched fetched = { i, ret };
+    const struct kube_item_handler handler = { on_item, &fetched };
     AUTO_FREE char *token = NULL;
     AUTO_ARENA a = arena_new();
     do {
         arena_reset(a);
         struct json *list = NULL;
         const char *next = "";
-        int r = kube_list_page(i->client, i->resource, &options, token, a, &list, &next, err);
+        int r = kube_list_items(i->client, i->resource, &options, token, &handler, a, &list, &next,
+                                err);
         if (r < 0)
             return r;
-        JSON_FOREACH(it, json_get(list, "items")) {
-            /* List items come without these; whoever reads the object alone wants them. */
-            if (json_is_object(it.value) && !json_get(it.value, "kind")) {
-                json_set_str(a, it.value, "apiVersion", kube_api_version(a, i->resource));
-                json_set_str(a, it.value, "kind", i->resource->kind);
-            }
-            struct kube_object *o = object_of(i, a, it.value);
-            if (o)
-                object_set_insert(ret, ret->count, o);
-        }
         buf_clear(ret_version);
         buf_puts(ret_version, meta_resource_version(list));
         free(token);
