@@ -22,11 +22,6 @@ LOOSE_CRDS = (
     ('source.toolkit.fluxcd.io', 'v1', 'OCIRepository', 'ocirepositories', 'Namespaced'),
 )
 
-# Built-in kinds that a CRD can stand for where the embedded API server has none of its own.
-STAND_INS = (
-    ('storage.k8s.io', 'v1', 'StorageClass', 'storageclasses', 'Cluster'),
-)
-
 STORAGE_CLASS = {
     'apiVersion': 'storage.k8s.io/v1',
     'kind': 'StorageClass',
@@ -51,10 +46,7 @@ def _loose_crd(group, version, kind, plural, scope):
     return {
         'apiVersion': 'apiextensions.k8s.io/v1',
         'kind': 'CustomResourceDefinition',
-        'metadata': {
-            'name': f'{plural}.{group}',
-            'annotations': {'api-approved.kubernetes.io': 'unapproved'} if group.endswith('k8s.io') else {},
-        },
+        'metadata': {'name': f'{plural}.{group}'},
         'spec': {
             'group': group,
             'scope': scope,
@@ -79,10 +71,6 @@ def _create_crds():
         kubeapi.ensure(crd)
     for row in LOOSE_CRDS:
         kubeapi.ensure(_loose_crd(*row))
-    for row in STAND_INS:
-        if row[2] in kubeapi.unserved:
-            kubeapi.ensure(_loose_crd(*row))
-            kubeapi.unserved.remove(row[2])
 
 
 def _learn_unserved():
@@ -144,6 +132,9 @@ def is_up():
     return True
 
 
+# Kinds that the embedded API server serves, but cluster.c has no controller for.
+WITHOUT_CONTROLLER = {'Job'}
+
 _embedded = None  # the process of the embedded API server
 
 
@@ -158,6 +149,7 @@ def start_embedded():
     if _embedded.stdout.readline().strip() != b'ready':
         raise SystemExit('golden: the embedded API server did not start: ' + open(log.name).read()[-2000:])
     _learn_unserved()
+    kubeapi.unserved.update(WITHOUT_CONTROLLER)
     prepare()
     mirror.Mirror().start()
 

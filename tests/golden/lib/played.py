@@ -424,7 +424,7 @@ class VolumeProvisioner:
             selected = 'volume.kubernetes.io/selected-node' in metadata.get('annotations', {})
             if storage_class == 'kaito-local-nvme-disk' and not selected:
                 continue
-            if 'PersistentVolume' in kubeapi.unserved:
+            if settings.EMBEDDED:
                 self._bind(metadata)
                 self._served.add(metadata['uid'])
                 continue
@@ -452,7 +452,7 @@ class VolumeProvisioner:
 
     @staticmethod
     def _bind(metadata):
-        """As the controller of volumes would leave the claim, where there are neither volumes nor their controller."""
+        """As the controller of volumes would leave the claim, where there is none."""
         bound = {'metadata': {'annotations': {'pv.kubernetes.io/bind-completed': 'yes'}}}
         kubeapi.patch('PersistentVolumeClaim', metadata['namespace'], metadata['name'], bound)
         kubeapi.patch_status('PersistentVolumeClaim', metadata['namespace'], metadata['name'], {'phase': 'Bound'})
