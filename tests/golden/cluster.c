@@ -17,6 +17,7 @@
 #include "base/str.h"
 #include "kube/controller.h"
 #include "kube/meta.h"
+#include "machine/job.h"
 #include "machine/scheduler.h"
 #include "machine/statefulset.h"
 #include "json/build.h"
@@ -34,8 +35,9 @@ struct cluster {
     struct kube_client *client;
     struct manager *manager;
     struct informer *pods, *nodes, *claims;
-    struct event_recorder *set_events;
+    struct event_recorder *set_events, *job_events;
     struct statefulsets *sets;
+    struct jobs *jobs;
 };
 
 static void must(int r, struct error *err)
@@ -309,6 +311,16 @@ static void add_controllers(struct cluster *c)
         },
         &sets);
     manager_add(c->manager, sets);
+    struct controller *jobs = NULL;
+    c->job_events = event_recorder_new(c->client, "job-controller", NULL, clock_system());
+    c->jobs =
+        jobs_new(&(struct job_sources){ .client = c->client,
+                                        .jobs = manager_informer(c->manager, &KUBE_JOBS, NULL),
+                                        .pods = c->pods,
+                                        .events = c->job_events,
+                                        .clock = clock_system() },
+                 &jobs);
+    manager_add(c->manager, jobs);
     /* One worker: two pods must not be given the same room. */
     struct controller *scheduler = controller_new(
         &(struct controller_options){ .name = "scheduler", .reconcile = schedule, .ctx = c });
@@ -353,7 +365,9 @@ static void stop(struct cluster *c)
     manager_stop(c->manager);
     manager_free(c->manager);
     statefulsets_free(c->sets);
+    jobs_free(c->jobs);
     event_recorder_free(c->set_events);
+    event_recorder_free(c->job_events);
     kube_client_free(c->client);
     kube_transport_free(c->transport);
     apiserver_free(c->server);

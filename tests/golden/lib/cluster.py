@@ -132,9 +132,6 @@ def is_up():
     return True
 
 
-# Kinds that the embedded API server serves, but cluster.c has no controller for.
-WITHOUT_CONTROLLER = {'Job'}
-
 _embedded = None  # the process of the embedded API server
 
 
@@ -149,7 +146,6 @@ def start_embedded():
     if _embedded.stdout.readline().strip() != b'ready':
         raise SystemExit('golden: the embedded API server did not start: ' + open(log.name).read()[-2000:])
     _learn_unserved()
-    kubeapi.unserved.update(WITHOUT_CONTROLLER)
     prepare()
     mirror.Mirror().start()
 

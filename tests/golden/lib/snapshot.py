@@ -3,6 +3,7 @@
 README.md says what is dropped, replaced and sorted.
 """
 import copy
+import datetime
 import json
 import re
 
@@ -154,7 +155,7 @@ class Names:
             self.stable[obj['metadata']['name']] = f'{base}RAND{index}'
 
     def _learn_claims(self, claims):
-        for obj in sorted(claims, key=lambda claim: (self._owner(claim), *_age(claim))):
+        for obj in sorted(_in_order(claims), key=self._owner):
             owner = self._owner(obj)
             index = self._claims.get(owner, 0)
             self._claims[owner] = index + 1
@@ -179,6 +180,18 @@ class Names:
 
 def _age(obj):
     return obj['metadata']['creationTimestamp'], obj['metadata']['name']
+
+
+def _in_order(objects):
+    """Return objects oldest first; those that came in one go, by name, though a second may have ended meanwhile."""
+    groups, last = [], None
+    for obj in sorted(objects, key=_age):
+        moment = datetime.datetime.fromisoformat(obj['metadata']['creationTimestamp'].rstrip('Z'))
+        if last is None or moment - last > datetime.timedelta(seconds=1):
+            groups.append([])
+        groups[-1].append(obj)
+        last = moment
+    return [obj for group in groups for obj in sorted(group, key=lambda item: item['metadata']['name'])]
 
 
 def _sort_flags(text):
