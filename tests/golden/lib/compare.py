@@ -28,7 +28,7 @@ def hide_scripts(value):
         return {key: hide_scripts(item) for key, item in value.items()}
     if isinstance(value, list):
         return [hide_scripts(item) for item in value]
-    if isinstance(value, str) and '\n' in value and re.match(r'#!|# |set -|exec |.*\bimport ', value, re.S):
+    if isinstance(value, str) and '\n' in value and re.match(r'#!|# Copyright|set -e|.*\bimport ', value, re.S):
         return 'SCRIPT'
     return value
 
