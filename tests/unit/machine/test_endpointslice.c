@@ -106,14 +106,6 @@ static void many_are_more_slices(void **state)
     assert_int_equal(json_size(json_get(json_at(plan.create, 1), "endpoints")), 1);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_slice),
-        cmocka_unit_test(no_pods_are_an_empty_slice),
-        cmocka_unit_test(a_pod_that_leaves_serves_no_more),
-        cmocka_unit_test(other_ports_are_another_slice),
-        cmocka_unit_test(many_are_more_slices),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+UNIT_TESTS(TEST(one_slice), TEST(no_pods_are_an_empty_slice),
+           TEST(a_pod_that_leaves_serves_no_more), TEST(other_ports_are_another_slice),
+           TEST(many_are_more_slices))

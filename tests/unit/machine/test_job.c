@@ -310,19 +310,7 @@ static void what_is_not_there_is_said(void **state)
     arena_free(w.a);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(makes_a_pod_and_completes),
-        cmocka_unit_test(the_same_pod_from_an_old_cache),
-        cmocka_unit_test(as_many_as_are_left),
-        cmocka_unit_test(failures_wait_and_end_it),
-        cmocka_unit_test(a_deadline_ends_it),
-        cmocka_unit_test(it_can_be_suspended),
-        cmocka_unit_test(indexes_are_done_one_by_one),
-        cmocka_unit_test(it_lives_for_so_long),
-        cmocka_unit_test(a_deleted_one_lets_go),
-        cmocka_unit_test(what_is_not_there_is_said),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+UNIT_TESTS(TEST(makes_a_pod_and_completes), TEST(the_same_pod_from_an_old_cache),
+           TEST(as_many_as_are_left), TEST(failures_wait_and_end_it), TEST(a_deadline_ends_it),
+           TEST(it_can_be_suspended), TEST(indexes_are_done_one_by_one), TEST(it_lives_for_so_long),
+           TEST(a_deleted_one_lets_go), TEST(what_is_not_there_is_said))

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""The script that gets leave to read a model, against a played Azure: sign-in, a registry or project, a blob store.
-test_fetch_sas.py SCRIPT"""
+"""The script that gets leave to read a model, against a played Azure: sign-in, a registry or project, a blob store."""
 import http.server
 import json
 import shutil
@@ -12,7 +11,7 @@ import unittest
 import urllib.parse
 from pathlib import Path
 
-SCRIPT = Path(sys.argv.pop(1))
+SCRIPT = Path(__file__).resolve().parents[3] / 'src' / 'workspace' / 'scripts' / 'fetch-sas.py'
 SECRET = 'sv=1&sig=c2VjcmV0'
 LOGIN = '/tenant/oauth2/v2.0/token'
 MODELS = '/registries/r/models/m/versions/1'

@@ -1,20 +1,19 @@
 #!/usr/bin/env python3
 """The scripts that pods run, run here: with the tools that they call played, a web server of its own, and the pod's
-processes in a process namespace of their own. test_scripts.py SCRIPTS_DIRECTORY"""
+processes in a process namespace of their own."""
 import http.server
 import io
 import json
 import os
 import shutil
 import subprocess
-import sys
 import tarfile
 import tempfile
 import threading
 import unittest
 from pathlib import Path
 
-SCRIPTS = Path(sys.argv.pop(1))
+SCRIPTS = Path(__file__).resolve().parents[3] / 'src' / 'workspace' / 'scripts'
 NAMESPACE = ['unshare', '-Urpf', '--mount-proc']
 
 
