@@ -169,11 +169,9 @@ static void wait_claims(struct cast *cast, size_t want)
 /* What becomes of the leader. */
 static void strike(struct cast *cast, struct candidate *c, unsigned how)
 {
+    static const struct fault death = { .name = "death", .dies = true, .code = ERROR_CANCELLED };
     if (how == 0) { /* it is killed */
-        fault_transport_arm(&c->t,
-                            &(struct fault){
-                                .name = "death", .dies = true, .code = ERROR_CANCELLED },
-                            1);
+        fault_transport_arm(&c->t, &death, 1);
     } else if (how == 1) { /* it is cut off, and comes back when another one leads */
         fault_transport_down(&c->t);
         pass(cast, 20000);

@@ -539,19 +539,21 @@ static void a_statefulset_becomes_processes(void **state)
     WAIT_FOR(5000, pod(b, "s-0") == NULL);
 }
 
+static const struct json *scheduled(struct box *b, const char *name)
+{
+    return condition_find(json_find(pod(b, name), "status", "conditions"), "PodScheduled");
+}
+
 static void a_pod_that_does_not_fit_says_why(void **state)
 {
     struct box *b = *state;
     create(b, &KUBE_PODS, POD("p", "nodeSelector: {disk: fast},", "sleep 1000"));
     WAIT_FOR(3000,
              has_event(b, "p", "FailedScheduling", "didn't match Pod's node affinity/selector"));
-    const struct json *c =
-        condition_find(json_find(pod(b, "p"), "status", "conditions"), "PodScheduled");
-    assert_string_equal(json_find_str(c, "reason"), "Unschedulable");
+    WAIT_FOR(3000, str_eq(json_find_str(scheduled(b, "p"), "reason"), "Unschedulable"));
     patch(b, &KUBE_NODES, "box", "metadata: {labels: {disk: fast}}");
     WAIT_FOR(3000, phase_is(b, "p", "Running"));
-    c = condition_find(json_find(pod(b, "p"), "status", "conditions"), "PodScheduled");
-    assert_string_equal(json_find_str(c, "status"), "True");
+    WAIT_FOR(3000, str_eq(json_find_str(scheduled(b, "p"), "status"), "True"));
 }
 
 /* ---- starting again ------------------------------------------------------------------------------------------------ */
