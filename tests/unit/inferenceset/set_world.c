@@ -353,6 +353,14 @@ void set_world_serve_kind(struct set_world *w, const struct kube_resource *r)
 
 /* ---- waiting -------------------------------------------------------------------------------------------------------- */
 
+/* No key is in work or due: on a slow machine a change may take longer to be noticed than to
+ * settle. */
+static bool idle(const struct set_world *w)
+{
+    return (!w->sets || controller_idle(inference_set_controller_inner(w->sets), 0)) &&
+           (!w->roles || controller_idle(multi_role_controller_inner(w->roles), 0));
+}
+
 void set_world_settle(struct set_world *w)
 {
     uint64_t version = apiserver_resource_version(w->server);
@@ -360,7 +368,7 @@ void set_world_settle(struct set_world *w)
         assert_true(i < WAIT_MS / 10);
         usleep(10000);
         uint64_t now = apiserver_resource_version(w->server);
-        still = now == version ? still + 1 : 0;
+        still = now == version && idle(w) ? still + 1 : 0;
         version = now;
     }
 }
