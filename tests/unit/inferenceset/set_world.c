@@ -169,6 +169,7 @@ void set_world_halt(struct set_world *w)
     event_recorder_free(w->events);
     kube_client_free(w->own);
     w->manager = NULL;
+    w->sets = NULL;
     w->roles = NULL;
 }
 
